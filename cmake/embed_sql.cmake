@@ -1,0 +1,18 @@
+# pixmill_embed_sql(TARGET target DIR sql/sqlite OUTPUT name): numbered migrations as a C++ table, so that one binary carries its schema.
+# Generates <name>.h with `inline constexpr pixmill::db::Migration kMigrations_<name>[]` in file-name order.
+function(pixmill_embed_sql)
+  cmake_parse_arguments(E "" "TARGET;OUTPUT" "FILES" ${ARGN})
+  set(header "${CMAKE_BINARY_DIR}/generated/${E_OUTPUT}.h")
+  set(text "// Generated from sql/. Do not edit.\n#pragma once\n#include \"db/migrate.h\"\nnamespace pixmill::generated {\n")
+  string(APPEND text "inline constexpr pixmill::db::Migration k_${E_OUTPUT}[] = {\n")
+  foreach(file IN LISTS E_FILES)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+    get_filename_component(name "${file}" NAME_WE)
+    string(REGEX MATCH "^0*([0-9]+)" _ "${name}")
+    file(READ "${file}" body)
+    string(APPEND text "    {${CMAKE_MATCH_1}, \"${name}\", R\"sql(${body})sql\"},\n")
+  endforeach()
+  string(APPEND text "};\n}  // namespace pixmill::generated\n")
+  file(CONFIGURE OUTPUT "${header}" CONTENT "${text}" @ONLY)
+  target_include_directories(${E_TARGET} PRIVATE "${CMAKE_BINARY_DIR}/generated")
+endfunction()

@@ -1,0 +1,56 @@
+# pixmill_module(NAME fetch DEPENDS base http SOURCES a.cc LIBS CURL::libcurl TESTS a_test.cc TEST_LIBS ...)
+#
+# One static library and one test program per folder of src/. DEPENDS names modules of a lower tier (docs/layers.txt) and is
+# checked here; LIBS are private third-party targets. Tests see the module, its dependencies and tests/support.
+file(STRINGS "${CMAKE_SOURCE_DIR}/docs/layers.txt" PIXMILL_LAYER_LINES REGEX "^[0-9]")
+foreach(line IN LISTS PIXMILL_LAYER_LINES)
+  string(REGEX REPLACE "[ \t]+" ";" words "${line}")
+  list(POP_FRONT words tier)
+  foreach(module IN LISTS words)
+    set(PIXMILL_TIER_${module} ${tier})
+  endforeach()
+endforeach()
+
+add_library(pixmill_warnings INTERFACE)
+target_compile_options(pixmill_warnings INTERFACE -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Wcast-align
+  -Wconversion -Wno-sign-conversion -Wundef $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-mismatched-new-delete>)
+
+# Every target that compiles our code starts from here: paths, warnings, what Asio needs, and the shared precompiled header.
+function(pixmill_compile_settings target)
+  target_include_directories(${target} PUBLIC "${CMAKE_SOURCE_DIR}/src")
+  target_compile_definitions(${target} PUBLIC BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_COROUTINE
+    BOOST_ASIO_SEPARATE_COMPILATION)
+  target_link_libraries(${target} PRIVATE pixmill_warnings PUBLIC Boost::headers fmt::fmt Threads::Threads)
+  if(PIXMILL_PCH AND NOT target STREQUAL "pixmill_pch")
+    target_precompile_headers(${target} REUSE_FROM pixmill_pch)
+  endif()
+endfunction()
+
+# A target of its own carries the precompiled header, so that no module's private definitions get into it.
+if(PIXMILL_PCH)
+  file(WRITE "${CMAKE_BINARY_DIR}/generated/pch.cc" "")
+  add_library(pixmill_pch OBJECT "${CMAKE_BINARY_DIR}/generated/pch.cc")
+  pixmill_compile_settings(pixmill_pch)
+  target_precompile_headers(pixmill_pch PRIVATE "${CMAKE_SOURCE_DIR}/src/base/pch.h")
+endif()
+
+function(pixmill_module)
+  cmake_parse_arguments(M "" "NAME" "DEPENDS;SOURCES;LIBS;TESTS;TEST_LIBS" ${ARGN})
+  foreach(dependency IN LISTS M_DEPENDS)
+    if(NOT PIXMILL_TIER_${dependency} LESS PIXMILL_TIER_${M_NAME})
+      message(FATAL_ERROR "module ${M_NAME} may not depend on ${dependency}: see docs/layers.txt")
+    endif()
+  endforeach()
+  set(target pixmill_${M_NAME})
+  add_library(${target} STATIC ${M_SOURCES})
+  pixmill_compile_settings(${target})
+  list(TRANSFORM M_DEPENDS PREPEND pixmill_)
+  target_link_libraries(${target} PUBLIC ${M_DEPENDS} PRIVATE ${M_LIBS})
+  if(M_TESTS AND NOT PIXMILL_FUZZ)
+    add_executable(${M_NAME}_test ${M_TESTS})
+    pixmill_compile_settings(${M_NAME}_test)
+    target_include_directories(${M_NAME}_test PRIVATE "${CMAKE_SOURCE_DIR}")
+    target_link_libraries(${M_NAME}_test PRIVATE ${target} ${M_TEST_LIBS} GTest::gmock_main)
+    gtest_discover_tests(${M_NAME}_test DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES LABELS unit TIMEOUT 300)
+  endif()
+endfunction()

@@ -1,0 +1,58 @@
+// ByteBudget limits the memory that images in flight may hold, in bytes. One per process; lives on the loop.
+// First come, first served, so a large image is not starved by small ones.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+
+#include "base/error.h"
+#include "base/task.h"
+
+namespace pixmill {
+
+class ByteBudget {
+ public:
+  // Gives its bytes back when destroyed. Movable; an empty Grant holds nothing.
+  class Grant {
+   public:
+    Grant() = default;
+    Grant(Grant&& other) noexcept;
+    Grant& operator=(Grant&& other) noexcept;
+    ~Grant();
+    [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+
+   private:
+    friend class ByteBudget;
+    Grant(ByteBudget* budget, std::uint64_t bytes) : budget_(budget), bytes_(bytes) {}
+    ByteBudget* budget_ = nullptr;
+    std::uint64_t bytes_ = 0;
+  };
+
+  // limit_bytes > 0 and never changes.
+  ByteBudget(Executor executor, std::uint64_t limit_bytes);
+
+  // Waits until `bytes` are free; the Grant gives them back when destroyed. A request above the limit is served alone,
+  // when everything else has been returned. Errors: kCancelled once stop() was called. The budget must outlive the Grant.
+  [[nodiscard]] Task<Result<Grant>> take(std::uint64_t bytes);
+
+  // Everyone who waits, and who asks later, gets kCancelled.
+  void stop();
+
+  // For metrics; stale as soon as it returns.
+  [[nodiscard]] std::uint64_t bytes_in_use() const { return in_use_; }
+
+ private:
+  struct Waiter;
+  void give_back(std::uint64_t bytes);
+  void serve_waiters();
+  [[nodiscard]] bool fits(std::uint64_t bytes) const;
+
+  Executor executor_;
+  std::uint64_t limit_bytes_;
+  std::uint64_t in_use_ = 0;
+  bool stopped_ = false;
+  std::deque<std::shared_ptr<Waiter>> waiters_;
+};
+
+}  // namespace pixmill

@@ -1,0 +1,71 @@
+// One picture's bytes from its address: parse, take the host's turn, resolve, check, connect, follow at most five redirects,
+// each checked like the first. One attempt; retries belong to the item's row (jobs/retry_policy). Lives on the loop.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/metrics.h"
+#include "base/task.h"
+#include "fetch/address_policy.h"
+#include "fetch/host_limits.h"
+#include "fetch/source_url.h"
+#include "http/client.h"
+#include "http/resolver.h"
+
+namespace pixmill::fetch {
+
+// A header for one host alone: never sent to another, never across a redirect to another origin, never logged.
+struct HostHeader {
+  std::string host;  // "example.com" or "example.com:8443", compared without case
+  std::string name;
+  std::string value;
+};
+
+struct FetchOptions {
+  std::uint64_t body_bytes_max = 50ULL << 20;
+  std::chrono::milliseconds connect_timeout = std::chrono::seconds(10);
+  std::chrono::milliseconds total_timeout = std::chrono::seconds(60);  // one whole fetch, redirects included
+  std::chrono::milliseconds turn_patience = std::chrono::seconds(20);
+  std::uint32_t low_speed_bytes_per_second = 1'000;
+  std::chrono::seconds low_speed_time = std::chrono::seconds(15);
+  std::string user_agent;  // default: "Pixmill/<version> (+https://github.com/pixmill/pixmill)"
+};
+
+struct Fetched {
+  std::string bytes;
+  std::string final_url;
+};
+
+// The seam that the pipeline sees; tests put a fake behind it.
+class Fetcher {
+ public:
+  virtual ~Fetcher() = default;
+  // `headers` must outlive the task. Errors: kInvalidUrl, kBlockedAddress, kDns, kDnsNotFound, kConnect, kTls, kTimeout,
+  // kHttpPermanent, kHttpTransient, kTooManyRedirects, kTooLarge, kTruncated, kProtocol, kUnavailable (no turn in time: try
+  // again without counting an attempt), kCancelled.
+  [[nodiscard]] virtual Task<Result<Fetched>> get(std::string url, const std::vector<HostHeader>& headers) = 0;
+};
+
+// client, resolver, policy and limits must outlive it.
+struct FetcherParts {
+  http::Client& client;
+  http::Resolver& resolver;
+  const AddressPolicy& policy;
+  HostLimits& limits;
+};
+[[nodiscard]] std::unique_ptr<Fetcher> make_http_fetcher(FetcherParts parts, FetchOptions options);
+
+// "Host: Name: value" as --header takes it. Errors: kInvalidArgument.
+[[nodiscard]] Result<HostHeader> parse_host_header(std::string_view text);
+
+// Resolves and checks one URL's host: the addresses that may be connected to. Webhooks use it too.
+// Errors: kBlockedAddress when any address of the name is forbidden, and those of Resolver.
+[[nodiscard]] Task<Result<std::vector<IpAddress>>> resolve_checked(http::Resolver& resolver, const AddressPolicy& policy,
+                                                                   SourceUrl url);
+
+}  // namespace pixmill::fetch

@@ -1,0 +1,67 @@
+// The HTTP client (libcurl multi behind this header, in one file), on the loop: HTTP/1.1 and HTTP/2, keep-alive.
+//
+// It does not resolve names, follow redirects, keep cookies, or read proxy variables, netrc or alt-svc: the caller says which
+// addresses to try, and `may_connect` is asked once more with the address in hand right before connect(2).
+#pragma once
+
+#include <boost/asio/ip/address.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/task.h"
+#include "http/message.h"
+
+namespace pixmill::http {
+
+struct ClientRequest {
+  std::string method = "GET";
+  std::string scheme;  // "http" or "https"
+  std::string host;    // ASCII name, or a literal address without brackets
+  std::uint16_t port = 0;
+  std::string target = "/";  // path and query, ASCII, already percent-encoded
+  std::vector<asio::ip::address> addresses;  // checked by the caller; tried in this order
+  Headers headers;
+  std::string body;
+
+  std::uint64_t body_bytes_max = 50ULL << 20;  // of the answer, counted as received; more is kTooLarge
+  bool truncate_body = false;                  // stop reading at body_bytes_max without an error (webhook answers)
+  std::uint32_t header_bytes_max = 64u << 10;
+  std::chrono::milliseconds connect_timeout = std::chrono::seconds(10);
+  std::chrono::milliseconds total_timeout = std::chrono::seconds(60);
+  std::uint32_t low_speed_bytes_per_second = 1'000;  // slower than this for low_speed_time is kTimeout
+  std::chrono::seconds low_speed_time = std::chrono::seconds(15);
+};
+
+struct ClientResponse {
+  int status = 0;
+  Headers headers;
+  std::string body;
+  std::chrono::milliseconds elapsed{0};
+};
+
+struct ClientOptions {
+  // Asked for every socket, with the address about to be connected; false is kBlockedAddress. Empty: everything may.
+  std::function<bool(const asio::ip::address& address, std::uint16_t port)> may_connect;
+  std::uint32_t connections_max = 512;
+  std::uint32_t connections_per_host_max = 256;
+  std::string ca_file;  // extra trusted roots (PEM); empty: the system's
+};
+
+class Client {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<Client>> create(Executor executor, ClientOptions options);
+  virtual ~Client() = default;
+
+  // Whatever the status, an answer is a value. No Accept-Encoding is sent and no content coding is decoded.
+  // Errors: kConnect, kTls, kTimeout, kTooLarge, kTruncated (fewer bytes than Content-Length), kProtocol, kBlockedAddress.
+  // A cancelled coroutine aborts the transfer.
+  [[nodiscard]] virtual Task<Result<ClientResponse>> send(ClientRequest request) = 0;
+};
+
+}  // namespace pixmill::http

@@ -1,0 +1,40 @@
+// One picture through one recipe, in the calling process: the visible order of operations. Only engine processes and tests call
+// it; everything else goes through engine::Pool.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "image/format.h"
+#include "image/recipe.h"
+
+namespace pixmill::image {
+
+struct Limits {
+  std::uint64_t pixels_max = 100'000'000;       // width × height × frames of the source
+  std::uint64_t avif_pixels_max = 40'000'000;   // its decoder needs far more memory per pixel
+};
+
+struct Rendition {
+  Format format = Format::kJpeg;
+  std::uint32_t width_px = 0;
+  std::uint32_t height_px = 0;
+  int quality = 0;            // what was used; 0 for lossless formats
+  bool source_kept = false;   // keep_smaller: these are the source's bytes, metadata removed if the recipe strips it
+  bool first_frame = false;   // the source was animated, the output is not
+  std::string bytes;
+};
+
+struct Rendered {
+  Header source;
+  std::vector<Rendition> renditions;  // one today
+};
+
+// Checks size and format from the header before decoding; every rendition's header has been read back.
+// Errors: kNotAnImage, kUnsupportedFormat, kTooLarge, kTruncated, kDecodeFailed.
+[[nodiscard]] Result<Rendered> render(std::string_view source, const Recipe& recipe, const Limits& limits);
+
+}  // namespace pixmill::image

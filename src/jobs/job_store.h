@@ -1,0 +1,117 @@
+// The truth about jobs: a seam of domain verbs over SQLite and, later, PostgreSQL. Every implementation passes
+// tests/conformance/job_store_suite.h. Called from the loop; SQL runs on threads of the implementation.
+//
+// Errors of every verb: kUnavailable (closing, or the database is away), kDiskFull, kIo, kInternal; others are named.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/task.h"
+#include "jobs/model.h"
+
+namespace pixmill::jobs {
+
+struct ClaimRequest {
+  std::string worker;            // for people: who holds the lease
+  std::uint32_t limit = 64;      // 1 to 64
+  milliseconds lease{30'000};
+};
+
+struct Claim {
+  std::vector<ClaimedItem> items;  // of the runnable jobs by priority, then in turns, then in input order
+  std::optional<TimePoint> next_ready_at;  // when nothing was claimable: when the earliest retry falls due
+};
+
+struct JobQuery {
+  std::optional<JobState> state;
+  std::uint32_t limit = 50;               // 1 to 500
+  std::optional<std::string> before;      // cursor from JobPage::next; newest first
+};
+struct JobPage {
+  std::vector<Job> jobs;
+  std::uint64_t total = 0;
+  std::optional<std::string> next;
+};
+
+struct ItemQuery {
+  std::optional<ItemState> state;
+  std::string error_code;                 // "" for any
+  std::uint64_t after = 0;                // item number; keyset
+  std::optional<std::uint64_t> offset;    // instead of `after`
+  std::uint32_t limit = 100;              // 1 to 1,000
+};
+struct ItemPage {
+  std::vector<Item> items;
+  std::uint64_t total = 0;  // matching state and code
+};
+
+struct RetryFilter {
+  std::string error_code;  // "" for every failed item
+};
+
+class JobStore {
+ public:
+  virtual ~JobStore() = default;
+
+  // --- A job comes in ---
+  // Durable when it returns (synchronous=FULL): the job is `ingesting`. Errors: kConflict when the id exists.
+  [[nodiscard]] virtual Task<Result<void>> create_job(NewJob job) = 0;
+  // The next chunk of rows, in one transaction with the note that they are in; `columns` with the first. Rows at or below what is
+  // already in are skipped, so a resumed ingest may repeat itself. Items can be claimed at once. At most 1,000 rows.
+  [[nodiscard]] virtual Task<Result<void>> append_rows(JobId job, std::vector<std::string> columns,
+                                                       std::vector<NewRow> rows) = 0;
+  // ingesting ► running, or on to its end when nothing remains. Durable.
+  [[nodiscard]] virtual Task<Result<void>> finish_ingest(JobId job) = 0;
+  // ingesting ► rejected, with an event: the table turned out to be unreadable.
+  [[nodiscard]] virtual Task<Result<void>> reject_job(JobId job, Error why) = 0;
+
+  // --- Work ---
+  [[nodiscard]] virtual Task<Result<Claim>> claim(ClaimRequest request) = 0;
+  // Those of `leases` that are still held now end `lease` from now; the others are returned. Also returned: leases of jobs
+  // that are being cancelled, whose items should be dropped before they are fetched.
+  [[nodiscard]] virtual Task<Result<std::vector<Lease>>> renew(std::vector<Lease> leases, milliseconds lease) = 0;
+  // Gives items back unfinished, claimable at `ready_at` (at once by default), without counting an attempt.
+  [[nodiscard]] virtual Task<Result<void>> release(std::vector<Lease> leases, std::optional<TimePoint> ready_at) = 0;
+  // At most 64 outcomes in one transaction with the jobs' counters, terminal states and terminal events.
+  [[nodiscard]] virtual Task<Result<FinishReport>> finish(std::vector<ItemOutcome> outcomes) = 0;
+  // Expired leases go back to pending; cancelling jobs lose a chunk of pending items and end when none is left.
+  // Returns how many items moved; call again at once when `more`.
+  struct RescueReport {
+    std::uint64_t rescued = 0;
+    std::uint64_t cancelled = 0;
+    std::vector<JobId> jobs_finished;
+    bool more = false;
+  };
+  [[nodiscard]] virtual Task<Result<RescueReport>> rescue() = 0;
+
+  // --- Control ---
+  // A terminal job stays as it is (and is returned). Errors: kNotFound.
+  [[nodiscard]] virtual Task<Result<Job>> cancel(JobId job) = 0;
+  // Opens generation g+1 of failed items. Errors: kNotFound, kConflict when the job is not terminal or has none of them.
+  [[nodiscard]] virtual Task<Result<Job>> retry(JobId job, RetryFilter filter) = 0;
+
+  // --- Reading ---
+  [[nodiscard]] virtual Task<Result<Job>> job(JobId job) = 0;  // kNotFound
+  [[nodiscard]] virtual Task<Result<std::optional<Job>>> job_by_digest(std::string source_digest) = 0;  // newest
+  [[nodiscard]] virtual Task<Result<JobPage>> jobs(JobQuery query) = 0;
+  [[nodiscard]] virtual Task<Result<std::vector<Job>>> unfinished_ingests() = 0;  // to go on with after a restart
+  [[nodiscard]] virtual Task<Result<ItemPage>> items(JobId job, ItemQuery query) = 0;  // kNotFound
+  // Rows after `after_row` with their items and outputs, at most `limit` (1 to 1,000).
+  [[nodiscard]] virtual Task<Result<std::vector<Row>>> rows(JobId job, std::uint64_t after_row, std::uint32_t limit) = 0;
+  [[nodiscard]] virtual Task<Result<std::vector<FailureGroup>>> failures(JobId job) = 0;  // most frequent first
+  // Which of `keys` no succeeded item names: what a sweep may delete.
+  [[nodiscard]] virtual Task<Result<std::vector<std::string>>> unreferenced(std::vector<std::string> keys) = 0;
+  struct QueueDepth {
+    std::uint64_t pending = 0;
+    std::uint64_t leased = 0;
+  };
+  [[nodiscard]] virtual Task<Result<QueueDepth>> depth() = 0;
+  // A trivial query, for /readyz and /imgproc/check_db_connection.
+  [[nodiscard]] virtual Task<Result<void>> ping() = 0;
+};
+
+}  // namespace pixmill::jobs

@@ -1,0 +1,215 @@
+// Jobs, rows, items and deliveries as the database knows them. Plain values; any thread.
+//
+//   JOB   receiving ► ingesting ► running ► completed | completed_with_errors | failed (nothing succeeded)
+//             └ rejected   └──────────────► cancelling ► cancelled          paused ◄► running
+//   ITEM  pending ─ claim(token+1) ► leased ─ compare-and-set(token) ► succeeded | failed | pending(retry at T)
+//             ▲                        └ rescuer: lease expired            pending, leased ► cancelled with the job
+//
+// A job has rows (lines of its table) and items (pictures), numbered from 1 within the job in input order; a row may hold several.
+// An item whose URL an earlier item of the same job has too waits for that one (`same_as`) and copies its outcome.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/error.h"
+#include "base/ids.h"
+#include "base/time.h"
+
+namespace pixmill::jobs {
+
+enum class JobState : std::uint8_t {
+  kReceiving, kIngesting, kRunning, kPaused, kCancelling,
+  kCompleted, kCompletedWithErrors, kFailed, kCancelled, kRejected,
+};
+enum class ItemState : std::uint8_t { kPending, kLeased, kSucceeded, kFailed, kUnchanged, kCancelled };
+// Through which door a job came: /imgproc/upload, /v1/jobs, or `pixmill run`.
+enum class JobOrigin : std::uint8_t { kLegacyUpload, kApi, kRun };
+
+// The stable texts of the API, the database and the result files ("completed_with_errors").
+[[nodiscard]] std::string_view to_text(JobState state);
+[[nodiscard]] std::string_view to_text(ItemState state);
+[[nodiscard]] std::string_view to_text(JobOrigin origin);
+[[nodiscard]] std::optional<JobState> parse_job_state(std::string_view text);
+[[nodiscard]] std::optional<ItemState> parse_item_state(std::string_view text);
+[[nodiscard]] std::optional<JobOrigin> parse_job_origin(std::string_view text);
+[[nodiscard]] bool is_terminal(JobState state);
+[[nodiscard]] bool is_terminal(ItemState state);
+// The original platform's four words: pending, processing, completed, failed.
+[[nodiscard]] std::string_view legacy_status(JobState state);
+
+struct OriginHeader {
+  std::string host;
+  std::string name;
+  std::string value;
+};
+
+enum class InvalidRows : std::uint8_t { kReject, kSkip };
+
+// What a caller asks for; stored whole before it is answered.
+struct NewJob {
+  JobId id;
+  JobOrigin origin = JobOrigin::kApi;
+  std::string name;             // shown to people; the file's name by default
+  std::string recipe;           // canonical text
+  std::string webhook_url;      // "" for none
+  std::vector<OriginHeader> headers;  // sealed before they are written
+  std::string name_template;    // storage/object_name
+  std::string blob_prefix;      // keys of this job begin with it: "<job id>/" for a server, "images/" for run
+  std::string source_path;      // the spooled table, read again when ingest is resumed after a kill
+  std::string source_digest;    // hex SHA-256 of the inputs: `run` recognises its job by it; "" elsewhere
+  std::string url_column;       // "" to find it by header
+  InvalidRows invalid_rows = InvalidRows::kReject;
+  int priority = 0;
+};
+
+struct Job {
+  JobId id;
+  JobState state = JobState::kReceiving;
+  JobOrigin origin = JobOrigin::kApi;
+  int generation = 1;  // raised by each retry of failed items
+  std::string name;
+  std::string recipe;
+  std::string webhook_url;
+  std::vector<OriginHeader> headers;
+  std::string name_template;
+  std::string blob_prefix;
+  std::string source_path;
+  std::string source_digest;
+  std::string url_column;
+  InvalidRows invalid_rows = InvalidRows::kReject;
+  std::vector<std::string> columns;  // of the input, in order
+  std::uint64_t rows = 0;            // ingested so far, invalid ones included
+  std::uint64_t invalid = 0;         // rows skipped as invalid
+  std::uint64_t total = 0;           // items
+  std::uint64_t remaining = 0;       // items without a final state
+  std::uint64_t succeeded = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t cancelled = 0;
+  std::uint64_t bytes_in = 0;        // of succeeded items
+  std::uint64_t bytes_out = 0;
+  std::string error_code;            // of a rejected job
+  std::string error_message;
+  TimePoint created_at;
+  std::optional<TimePoint> started_at;   // first claim
+  std::optional<TimePoint> finished_at;  // of the current generation
+};
+
+struct NewItem {
+  std::uint32_t index = 1;  // of the URL within its row, from 1
+  std::string url;
+  std::string output_stem;  // expanded; made unique within the job by the store (storage::with_suffix)
+};
+
+struct NewRow {
+  std::uint64_t row = 0;  // from 1
+  std::vector<std::string> cells;
+  std::string problem;    // why the row is skipped; "" for a good one
+  std::vector<NewItem> items;
+};
+
+struct Output {
+  std::string rendition;
+  std::string key;
+  std::uint64_t bytes = 0;
+  std::uint32_t width_px = 0;
+  std::uint32_t height_px = 0;
+  std::string format;
+  int quality = 0;
+  std::string sha256;
+  std::string note;
+};
+
+struct ItemTimes {
+  std::int64_t fetch_ms = 0;
+  std::int64_t transform_ms = 0;
+  std::int64_t store_ms = 0;
+};
+
+// Names one lease: a write with an old token changes nothing.
+struct Lease {
+  std::int64_t job_no = 0;   // the store's own number of the job
+  std::uint64_t item = 0;    // from 1 within the job
+  std::int64_t token = 0;
+  bool operator==(const Lease&) const = default;
+};
+
+struct ClaimedItem {
+  Lease lease;
+  JobId job;
+  std::uint64_t row = 0;
+  std::uint32_t index = 1;
+  std::string url;
+  std::string output_stem;  // fanned out and unique; below Job::blob_prefix
+  int attempt = 1;          // this one included
+  int engine_crashes = 0;   // so far
+  // Of the item that fetched the same address before, when it has a final state.
+  std::optional<std::uint64_t> same_as;
+  std::vector<Output> same_as_outputs;
+  std::uint64_t same_as_bytes_in = 0;
+};
+
+struct ItemSuccess {
+  std::uint64_t bytes_in = 0;
+  std::vector<Output> outputs;
+};
+
+struct ItemFailure {
+  std::string code;     // code_text()
+  std::string message;
+  bool engine_crash = false;
+  std::optional<TimePoint> retry_at;  // set: back to pending; unset: final
+};
+
+struct ItemOutcome {
+  Lease lease;
+  std::variant<ItemSuccess, ItemFailure> result;
+  ItemTimes times;
+};
+
+struct FinishReport {
+  std::uint64_t recorded = 0;
+  std::vector<Lease> fenced;        // their lease was not theirs any more: nothing was changed
+  std::vector<JobId> jobs_finished; // reached a terminal state in this transaction
+};
+
+// One picture as pages and exports show it.
+struct Item {
+  std::uint64_t item = 0;
+  std::uint64_t row = 0;
+  std::uint32_t index = 1;
+  std::string url;
+  ItemState state = ItemState::kPending;
+  int attempts = 0;
+  int generation = 1;
+  std::string error_code;  // of the last failure, also while a retry waits
+  std::string error_message;
+  std::optional<TimePoint> retry_at;      // pending after a failure
+  std::optional<TimePoint> leased_until;
+  std::optional<std::uint64_t> same_as;
+  std::uint64_t bytes_in = 0;
+  ItemTimes times;
+  std::optional<TimePoint> finished_at;
+  std::vector<Output> outputs;
+};
+
+// One line of the input with its pictures, for result files.
+struct Row {
+  std::uint64_t row = 0;
+  std::vector<std::string> cells;
+  std::string problem;
+  std::vector<Item> items;  // in the order of the URLs
+};
+
+struct FailureGroup {
+  std::string code;
+  std::uint64_t count = 0;
+  std::string example;  // a message
+};
+
+}  // namespace pixmill::jobs

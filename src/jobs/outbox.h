@@ -1,0 +1,80 @@
+// Events on their way to webhooks: written in the transaction that ends a job, delivered afterwards. A seam like JobStore;
+// SqliteStore implements both. Called from the loop. Errors of every verb: as JobStore's.
+//
+//   DELIVERY  pending ► leased ► delivered | pending(next_at) | exhausted | endpoint_gone
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/ids.h"
+#include "base/task.h"
+#include "base/time.h"
+
+namespace pixmill::jobs {
+
+enum class DeliveryState : std::uint8_t { kPending, kLeased, kDelivered, kExhausted, kEndpointGone };
+[[nodiscard]] std::string_view to_text(DeliveryState state);
+
+struct DueDelivery {
+  std::string event_id;  // the webhook-id of every attempt
+  JobId job;
+  std::string type;      // "job.completed" …
+  std::string url;
+  std::string body;      // frozen with the event
+  int attempt = 1;       // this one included
+  std::int64_t token = 0;
+};
+
+struct DeliveryResult {
+  std::string event_id;
+  std::int64_t token = 0;
+  DeliveryState state = DeliveryState::kDelivered;  // kPending with next_at: try again
+  std::optional<TimePoint> next_at;
+  int http_status = 0;      // 0: no answer
+  std::string error;        // code and message of a failed attempt
+  std::string answer;       // the first 8 kB
+  std::int64_t elapsed_ms = 0;
+};
+
+struct DeliveryAttempt {
+  int attempt = 1;
+  TimePoint at;
+  int http_status = 0;
+  std::string error;
+  std::int64_t elapsed_ms = 0;
+};
+
+struct Delivery {
+  std::string event_id;
+  std::string type;
+  std::string url;
+  DeliveryState state = DeliveryState::kPending;
+  std::optional<TimePoint> next_at;
+  std::vector<DeliveryAttempt> attempts;
+};
+
+class Outbox {
+ public:
+  virtual ~Outbox() = default;
+  // Raises attempt and token; an expired lease is claimable again: that is how a kill between send and record is survived.
+  struct Due {
+    std::vector<DueDelivery> deliveries;
+    std::optional<TimePoint> next_at;  // when nothing is due: when something will be
+  };
+  [[nodiscard]] virtual Task<Result<Due>> claim_deliveries(std::uint32_t limit, milliseconds lease) = 0;
+  // A stale token changes nothing (and is no error).
+  [[nodiscard]] virtual Task<Result<void>> record_delivery(DeliveryResult result) = 0;
+  [[nodiscard]] virtual Task<Result<std::vector<Delivery>>> deliveries(JobId job) = 0;
+  // Another attempt at once under the same id, whatever the state. Errors: kNotFound.
+  [[nodiscard]] virtual Task<Result<void>> resend(std::string event_id) = 0;
+
+  // Small sealed values of the installation, such as the webhook secret. nullopt when unset.
+  [[nodiscard]] virtual Task<Result<std::optional<std::string>>> setting(std::string name) = 0;
+  [[nodiscard]] virtual Task<Result<void>> set_setting(std::string name, std::string value) = 0;
+};
+
+}  // namespace pixmill::jobs

@@ -1,0 +1,37 @@
+// Everything that happens to one image, in order. Lives on the loop; any number of items at once, bounded by the byte budget.
+#pragma once
+
+#include "base/byte_budget.h"
+#include "base/metrics.h"
+#include "base/task.h"
+#include "engine/pool.h"
+#include "fetch/fetcher.h"
+#include "pipeline/item.h"
+#include "storage/blob_store.h"
+
+namespace pixmill::pipeline {
+
+// All must outlive the pipeline.
+struct PipelineParts {
+  fetch::Fetcher& fetcher;
+  engine::Pool& engines;
+  storage::BlobStore& blobs;
+  ByteBudget& budget;
+  Metrics& metrics;
+};
+
+class Pipeline {
+ public:
+  explicit Pipeline(PipelineParts parts);
+
+  // Never throws; every error is an outcome.
+  [[nodiscard]] Task<Outcome> process(ItemTask task);
+
+ private:
+  [[nodiscard]] Task<Result<std::vector<StoredOutput>>> store_all(const ItemTask& task, const image::Rendered& rendered);
+  [[nodiscard]] Task<Result<std::vector<StoredOutput>>> copy_all(const ItemTask& task);
+
+  PipelineParts parts_;
+};
+
+}  // namespace pixmill::pipeline

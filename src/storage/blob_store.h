@@ -1,0 +1,42 @@
+// Where results lie: a seam over local disk and, later, S3. Bytes mean nothing until a row of the database names their key.
+// Keys are relative, '/'-separated UTF-8 without empty, "." or ".." segments (storage/object_name makes them). Lives on the loop.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/task.h"
+
+namespace pixmill::storage {
+
+struct BlobInfo {
+  std::string key;
+  std::uint64_t bytes = 0;
+};
+
+class BlobStore {
+ public:
+  virtual ~BlobStore() = default;
+
+  // Whole or not at all: readers never see a part. Replaces what was there. `bytes` must stay alive until the task ends.
+  // Errors: kDiskFull, kStoreFailed, kInvalidArgument for a bad key.
+  [[nodiscard]] virtual Task<Result<void>> put(std::string key, std::string_view bytes, std::string media_type) = 0;
+  // The same bytes under another key. Errors: kNotFound and those of put.
+  [[nodiscard]] virtual Task<Result<void>> copy(std::string from, std::string to) = 0;
+  // Errors: kNotFound, kStoreFailed.
+  [[nodiscard]] virtual Task<Result<BlobInfo>> head(std::string key) = 0;
+  // No error when it is not there.
+  [[nodiscard]] virtual Task<Result<void>> remove(std::string key) = 0;
+  // Keys that begin with `prefix`, in byte order, after `after`, at most `limit`.
+  [[nodiscard]] virtual Task<Result<std::vector<BlobInfo>>> list(std::string prefix, std::string after,
+                                                                 std::size_t limit) = 0;
+  // The file behind a key for this machine's HTTP server; nullopt where the store is not a file system.
+  [[nodiscard]] virtual std::optional<std::string> local_path(std::string_view key) const = 0;
+};
+
+}  // namespace pixmill::storage

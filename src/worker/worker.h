@@ -1,0 +1,54 @@
+// Claims items, runs them through the pipeline, records what became of them. Lives on the loop; one per process.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/metrics.h"
+#include "base/task.h"
+#include "jobs/job_store.h"
+#include "jobs/queue.h"
+#include "jobs/retry_policy.h"
+#include "pipeline/process_item.h"
+
+namespace pixmill::worker {
+
+struct WorkerOptions {
+  std::string name;                    // "host:pid"
+  std::uint32_t items_in_flight = 256; // claimed and not yet recorded
+  milliseconds lease{30'000};
+  milliseconds heartbeat{10'000};
+  milliseconds idle_poll{1'000};       // when no doorbell rings
+  milliseconds cancel_poll{500};
+  milliseconds rescue_every{2'000};
+  jobs::RetryPolicy retry;
+};
+
+// All must outlive the worker.
+struct WorkerParts {
+  jobs::JobStore& store;
+  jobs::Queue& queue;
+  pipeline::Pipeline& pipeline;
+  const Clock& clock;
+  Metrics& metrics;
+};
+
+class Worker {
+ public:
+  Worker(Executor executor, WorkerParts parts, WorkerOptions options);
+  ~Worker();
+
+  void start();
+  // Claims no more; items under way end or are released within `grace`; then returns.
+  [[nodiscard]] Task<void> drain(milliseconds grace);
+  // Called after every transaction in which jobs reached a terminal state.
+  void on_jobs_finished(std::function<void(const std::vector<JobId>&)> callback);
+  [[nodiscard]] std::uint32_t in_flight() const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace pixmill::worker
