@@ -148,10 +148,12 @@ struct ClaimedItem {
   std::string output_stem;  // fanned out and unique; below Job::blob_prefix
   int attempt = 1;          // this one included
   int engine_crashes = 0;   // so far
-  // Of the item that fetched the same address before, when it has a final state.
+  // Of the item that fetched the same address before, when it has a final state: its outputs, or why it failed for good.
   std::optional<std::uint64_t> same_as;
   std::vector<Output> same_as_outputs;
   std::uint64_t same_as_bytes_in = 0;
+  std::string same_as_error_code;
+  std::string same_as_error_message;
 };
 
 struct ItemSuccess {
