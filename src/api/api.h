@@ -1,0 +1,91 @@
+// The product's HTTP interface: /imgproc/ (the original platform's), /v1, /files, health and metrics, and one page at
+// /. Composes the resources of this folder into one handler for http::Server. Lives on the loop.
+//
+// Around every request: allowed hosts, CORS, refusal of cross-site writes, security headers, one log line, and the
+// metrics pixmill_http_requests_total{route,method,status} and pixmill_http_request_seconds{route}.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/metrics.h"
+#include "base/task.h"
+#include "base/time.h"
+#include "engine/pool.h"
+#include "fetch/address_policy.h"
+#include "http/server.h"
+#include "jobs/ingest.h"
+#include "jobs/job_document.h"
+#include "jobs/job_store.h"
+#include "jobs/outbox.h"
+#include "jobs/queue.h"
+#include "storage/blob_store.h"
+
+namespace pixmill::api {
+
+// All must outlive the Api and the loop's last turn.
+struct ApiParts {
+  jobs::JobStore& store;
+  jobs::Outbox& outbox;
+  jobs::Queue& queue;
+  jobs::Ingest& ingest;
+  storage::BlobStore& blobs;
+  const fetch::AddressPolicy& policy;  // webhook addresses are checked against it before a job is accepted
+  const Clock& clock;
+  Metrics& metrics;
+  engine::Pool* engines = nullptr;  // null in a process that decodes nothing: /readyz leaves it out
+  // An event may have been committed, or a delivery made due: webhook::Deliverer::wake. Empty: nobody listens.
+  std::function<void()> wake_deliverer;
+};
+
+struct ApiOptions {
+  jobs::Links links;  // as job documents show them
+  std::string
+      spool_folder;  // uploads wait here until they are ingested; created when missing, on the disk of the data folder
+  std::string data_folder;  // whose free space /readyz reports
+  std::string version;      // shown at / and by /readyz
+
+  std::string default_recipe = "compress";  // DEFAULT_RECIPE
+  // Of jobs that do not say: storage/object_name. The original platform names its outputs <Product Name>_<uuid>.jpg.
+  std::string legacy_name_template = "{product}_{uuid}.{ext}";
+  std::string name_template = "{source_stem}_{uuid}.{ext}";
+
+  std::string frontend_url = "http://localhost:3000";  // FRONTEND_URL: allowed origins, separated by commas
+  bool cors_allow_all = false;                         // CORS_ALLOW_ALL
+  // ALLOWED_HOSTS: names that requests may be addressed to; ".example.com" includes subdomains, "*" and an empty list
+  // allow all.
+  std::vector<std::string> allowed_hosts;
+
+  std::uint64_t upload_bytes_max = 8ULL << 30;  // of the file of one upload
+  std::uint64_t free_bytes_min = 256ULL << 20;  // below this /readyz says 503 and uploads get 507
+  std::uint32_t ingests_at_once = 2;
+  milliseconds ready_deadline{2'000};  // of each check behind /readyz
+};
+
+class Api {
+ public:
+  Api(Executor executor, ApiParts parts, ApiOptions options);
+  ~Api();
+  Api(const Api&) = delete;
+  Api& operator=(const Api&) = delete;
+
+  // Goes on with ingests that a previous process left unfinished, and removes spooled uploads that no job names.
+  // Call once, before the server starts. Errors: kIo and kDiskFull for the spool folder, and the store's.
+  [[nodiscard]] Task<Result<void>> start();
+
+  // The Api must outlive the server that calls it.
+  [[nodiscard]] http::Server::RequestHandler handler();
+
+  // Starts no more ingests and waits for those under way, which stop between chunks (the caller has called
+  // Ingest::stop, or this does). Call after Server::stop.
+  [[nodiscard]] Task<void> stop();
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace pixmill::api
