@@ -51,12 +51,13 @@ class Fetcher {
   [[nodiscard]] virtual Task<Result<Fetched>> get(std::string url, const std::vector<HostHeader>& headers) = 0;
 };
 
-// client, resolver, policy and limits must outlive it.
+// All must outlive it.
 struct FetcherParts {
   http::Client& client;
   http::Resolver& resolver;
   const AddressPolicy& policy;
   HostLimits& limits;
+  Metrics& metrics;
 };
 [[nodiscard]] std::unique_ptr<Fetcher> make_http_fetcher(FetcherParts parts, FetchOptions options);
 
