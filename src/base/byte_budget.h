@@ -33,7 +33,8 @@ class ByteBudget {
   ByteBudget(Executor executor, std::uint64_t limit_bytes);
 
   // Waits until `bytes` are free; the Grant gives them back when destroyed. A request above the limit is served alone,
-  // when everything else has been returned. Errors: kCancelled once stop() was called. The budget must outlive the Grant.
+  // when everything else has been returned. Errors: kCancelled once stop() was called, or when the waiting
+  // task was cancelled. The budget must outlive the Grant.
   [[nodiscard]] Task<Result<Grant>> take(std::uint64_t bytes);
 
   // Everyone who waits, and who asks later, gets kCancelled.

@@ -1,0 +1,151 @@
+#include "base/byte_budget.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "tests/support/run_task.h"
+
+namespace pixmill {
+namespace {
+
+struct Taker {
+  std::optional<ByteBudget::Grant> grant;
+  std::optional<ErrorCode> error;
+};
+
+Task<void> take_into(ByteBudget& budget, std::uint64_t bytes, Taker& taker) {
+  auto grant = co_await budget.take(bytes);
+  if (grant) {
+    taker.grant = std::move(*grant);
+  } else {
+    taker.error = grant.error().code;
+  }
+}
+
+class ByteBudgetTest : public ::testing::Test {
+ protected:
+  void start(std::uint64_t bytes, Taker& taker) {
+    asio::co_spawn(io_, take_into(budget_, bytes, taker), asio::detached);
+    settle();
+  }
+  // Runs what is ready and nothing that waits.
+  void settle() {
+    io_.restart();
+    io_.poll();
+  }
+  asio::io_context io_;
+  ByteBudget budget_{io_.get_executor(), 100};
+};
+
+TEST_F(ByteBudgetTest, GrantsWhatFitsAndTakesItBack) {
+  Taker a;
+  Taker b;
+  start(60, a);
+  start(40, b);
+  ASSERT_TRUE(a.grant && b.grant);
+  EXPECT_EQ(budget_.bytes_in_use(), 100u);
+  a.grant.reset();
+  EXPECT_EQ(budget_.bytes_in_use(), 40u);
+}
+
+TEST_F(ByteBudgetTest, ServesInOrderSoThatALargeOneIsNotStarved) {
+  Taker holder;
+  Taker large;
+  Taker small;
+  start(50, holder);
+  start(80, large);
+  start(10, small);  // would fit, but came later
+  EXPECT_FALSE(large.grant);
+  EXPECT_FALSE(small.grant);
+  holder.grant.reset();
+  settle();
+  EXPECT_TRUE(large.grant);
+  EXPECT_TRUE(small.grant);
+  EXPECT_EQ(budget_.bytes_in_use(), 90u);
+}
+
+TEST_F(ByteBudgetTest, ServesARequestAboveTheLimitAlone) {
+  Taker holder;
+  Taker huge;
+  Taker next;
+  start(1, holder);
+  start(std::numeric_limits<std::uint64_t>::max(), huge);
+  start(1, next);
+  EXPECT_FALSE(huge.grant);
+  holder.grant.reset();
+  settle();
+  ASSERT_TRUE(huge.grant);
+  EXPECT_FALSE(next.grant);
+  huge.grant.reset();
+  settle();
+  EXPECT_TRUE(next.grant);
+}
+
+TEST_F(ByteBudgetTest, StopCancelsThoseWhoWaitAndThoseWhoComeLater) {
+  Taker holder;
+  Taker waiting;
+  Taker late;
+  start(100, holder);
+  start(1, waiting);
+  budget_.stop();
+  settle();
+  EXPECT_EQ(waiting.error, ErrorCode::kCancelled);
+  start(1, late);
+  EXPECT_EQ(late.error, ErrorCode::kCancelled);
+  holder.grant.reset();
+  EXPECT_EQ(budget_.bytes_in_use(), 0u);
+}
+
+TEST_F(ByteBudgetTest, ACancelledWaiterMakesWay) {
+  Taker holder;
+  Taker cancelled;
+  Taker behind;
+  asio::cancellation_signal signal;
+  start(50, holder);
+  asio::co_spawn(io_, take_into(budget_, 80, cancelled), asio::bind_cancellation_slot(signal.slot(), asio::detached));
+  settle();
+  start(50, behind);
+  EXPECT_FALSE(behind.grant);
+  signal.emit(asio::cancellation_type::terminal);
+  settle();
+  EXPECT_FALSE(cancelled.grant);
+  EXPECT_TRUE(behind.grant);
+  EXPECT_EQ(budget_.bytes_in_use(), 100u);
+}
+
+TEST_F(ByteBudgetTest, GrantsMoveWithoutDoubling) {
+  Taker a;
+  Taker b;
+  start(30, a);
+  start(20, b);
+  *a.grant = std::move(*b.grant);
+  EXPECT_EQ(budget_.bytes_in_use(), 20u);
+  EXPECT_EQ(a.grant->bytes(), 20u);
+  EXPECT_EQ(b.grant->bytes(), 0u);
+  b.grant.reset();
+  EXPECT_EQ(budget_.bytes_in_use(), 20u);
+}
+
+TEST(ByteBudget, ALoopDestroyedAroundAWaiterLosesNothing) {
+  std::optional<asio::io_context> io(std::in_place);
+  ByteBudget budget(io->get_executor(), 10);
+  Taker holder;
+  Taker waiting;
+  asio::co_spawn(*io, take_into(budget, 10, holder), asio::detached);
+  asio::co_spawn(*io, take_into(budget, 5, waiting), asio::detached);
+  io->poll();
+  ASSERT_TRUE(holder.grant);
+  io.reset();
+  holder.grant.reset();
+  EXPECT_EQ(budget.bytes_in_use(), 0u);
+}
+
+}  // namespace
+}  // namespace pixmill
