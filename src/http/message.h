@@ -67,10 +67,19 @@ struct StreamBody {
   std::function<Task<Result<std::string>>()> next;
 };
 
+// What went out of one answer: `status` may differ from the handler's (206 and 416 of a Range request), `complete` is false when
+// the client left or the stream failed.
+struct Sent {
+  int status = 0;
+  std::uint64_t body_bytes = 0;
+  bool complete = false;
+};
+
 struct Response {
   int status = 200;
   Headers headers;
   std::variant<std::string, FileBody, StreamBody> body;
+  std::function<void(const Sent&)> on_sent = nullptr;  // called once, after the last byte or the failure; for logs and metrics
 };
 
 [[nodiscard]] Response text_response(int status, std::string body);                       // text/plain; charset=utf-8
