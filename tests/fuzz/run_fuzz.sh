@@ -9,6 +9,5 @@ found=$(dirname "$program")/corpus/$name
 mkdir -p "$found"
 folders=("$found")
 [[ ! -d $seeds ]] || folders+=("$seeds")
-# A leak report at exit would blame the libraries' one-time set-up; leaks of our own code are the asan preset's business.
-exec "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -detect_leaks=0 -print_final_stats=1 -verbosity=0 \
+exec "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
   -artifact_prefix="$found-crash-" "${folders[@]}"

@@ -1,0 +1,149 @@
+"""Compares what the database says with what lies on the disk, without the program's help: PROMISES P02, P03, P09.
+
+`python3 -m support.auditor DATA [DATABASE FILES]` (in tests/) prints the findings and ends with 1 when there are any.
+"""
+
+import collections
+import hashlib
+import pathlib
+import sqlite3
+import sys
+
+FINAL_ITEM = ("succeeded", "failed", "unchanged", "cancelled")
+FINAL_JOB = ("completed", "completed_with_errors", "failed", "cancelled", "rejected")
+
+
+class Report:
+    """Lists of sentences; all empty is good."""
+
+    def __init__(self):
+        self.lost, self.doubled, self.orphans, self.dangling, self.counters, self.corrupt = [], [], [], [], [], []
+        self.items = 0
+        self.files = 0
+
+    @property
+    def problems(self):
+        return [f"{kind}: {text}" for kind in ("lost", "doubled", "orphans", "dangling", "counters", "corrupt")
+                for text in getattr(self, kind)]
+
+    def __str__(self):
+        counts = ", ".join(f"{kind} {len(getattr(self, kind))}"
+                           for kind in ("lost", "doubled", "orphans", "dangling", "counters", "corrupt"))
+        return f"{self.items} items, {self.files} files: {counts}"
+
+
+def open_read_only(database):
+    """A connection that can change nothing, also beside a running server."""
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def audit(database, files_root, rows_expected=None, finished=True):
+    """`files_root` is where keys begin. `rows_expected`: {job id: rows}. `finished`: every job must be final."""
+    report = Report()
+    connection = open_read_only(database)
+    try:
+        verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
+        if verdict != "ok":
+            report.corrupt.append(verdict)
+        jobs = connection.execute("SELECT * FROM jobs ORDER BY job_no").fetchall()
+        for job in jobs:
+            _audit_job(connection, job, report, (rows_expected or {}).get(job["id"]), finished)
+        for job_id in set(rows_expected or {}) - {job["id"] for job in jobs}:
+            report.lost.append(f"job {job_id} is not in the database")
+        _audit_files(connection, pathlib.Path(files_root), {job["blob_prefix"] for job in jobs}, report)
+    finally:
+        connection.close()
+    return report
+
+
+def _audit_job(connection, job, report, rows_expected, finished):
+    name = f"job {job['id']}"
+    number = (job["job_no"],)
+    rows = [row[0] for row in connection.execute("SELECT row_no FROM rows WHERE job_no = ? ORDER BY row_no", number)]
+    if rows != list(range(1, len(rows) + 1)) or len(rows) != job["row_count"]:
+        report.lost.append(f"{name}: {len(rows)} rows with gaps, {job['row_count']} counted")
+    if rows_expected is not None and len(rows) != rows_expected:
+        report.lost.append(f"{name}: {len(rows)} rows instead of {rows_expected}")
+    items = connection.execute("SELECT * FROM items WHERE job_no = ? ORDER BY item", number).fetchall()
+    report.items += len(items)
+    if [item["item"] for item in items] != list(range(1, len(items) + 1)):
+        report.lost.append(f"{name}: item numbers have gaps")
+    places = collections.Counter((item["row_no"], item["position"]) for item in items)
+    report.doubled += [f"{name}: row {row} position {position} is there {count} times"
+                       for (row, position), count in places.items() if count > 1]
+    states = collections.Counter(item["state"] for item in items)
+    if finished and job["state"] not in FINAL_JOB:
+        report.lost.append(f"{name} is still {job['state']}")
+    if job["state"] in FINAL_JOB:
+        report.lost += [f"{name}: item {item['item']} is {item['state']}" for item in items if item["state"] not in FINAL_ITEM]
+    _audit_outputs(connection, job, items, report)
+    true = {"total": len(items), "succeeded": states["succeeded"] + states["unchanged"], "failed": states["failed"],
+            "cancelled": states["cancelled"], "remaining": states["pending"] + states["leased"], "leased": states["leased"],
+            "bytes_in": sum(item["bytes_in"] for item in items if item["state"] in ("succeeded", "unchanged")),
+            "bytes_out": connection.execute("SELECT coalesce(sum(bytes), 0) FROM outputs WHERE job_no = ?", number).fetchone()[0]}
+    report.counters += [f"{name}: {key} is {job[key]}, truly {value}" for key, value in true.items() if job[key] != value]
+    ends = connection.execute("SELECT generation, count(*) FROM events WHERE job_no = ? AND terminal GROUP BY generation", number)
+    ends = dict(ends.fetchall())
+    report.doubled += [f"{name}: {count} terminal events in generation {generation}" for generation, count in ends.items() if count > 1]
+    if job["webhook_url"] and job["state"] in FINAL_JOB and job["generation"] not in ends:
+        report.lost.append(f"{name}: no terminal event")
+
+
+def _audit_outputs(connection, job, items, report):
+    outputs = connection.execute("SELECT item, rendition FROM outputs WHERE job_no = ?", (job["job_no"],)).fetchall()
+    counts = collections.Counter((output["item"], output["rendition"]) for output in outputs)
+    report.doubled += [f"job {job['id']}: item {item} has {count} outputs of rendition '{rendition}'"
+                       for (item, rendition), count in counts.items() if count > 1]
+    with_output = {output["item"] for output in outputs}
+    for item in items:
+        if item["state"] == "succeeded" and item["item"] not in with_output:
+            report.lost.append(f"job {job['id']}: item {item['item']} succeeded without an output")
+        if item["state"] in ("failed", "cancelled") and item["item"] in with_output:
+            report.doubled.append(f"job {job['id']}: item {item['item']} {item['state']} and has an output")
+
+
+def _audit_files(connection, root, prefixes, report):
+    named = collections.defaultdict(list)
+    for output in connection.execute("SELECT job_no, item, key, bytes, sha256 FROM outputs"):
+        named[output["key"]].append(output)
+    for key, outputs in named.items():
+        if len(outputs) > 1:
+            report.doubled.append(f"{len(outputs)} items name {key}")
+        file = root / key
+        if not file.is_file():
+            report.dangling.append(f"{key} is not there")
+            continue
+        data = file.read_bytes()
+        for output in outputs:
+            if len(data) != output["bytes"] or hashlib.sha256(data).hexdigest() != output["sha256"]:
+                report.dangling.append(f"{key} has other bytes than its row says")
+    # Only what lies where jobs put things: `run` shares its folder with result files.
+    tops = {prefix.split("/")[0] for prefix in prefixes if prefix} or {""}
+    for top in tops:
+        folder = root / top
+        for file in sorted(folder.rglob("*")) if folder.is_dir() else []:
+            if file.is_file() and not (top == "" and file.parent == root):
+                report.files += 1
+                if str(file.relative_to(root)) not in named:
+                    report.orphans.append(str(file.relative_to(root)))
+
+
+def audit_server(data, **options):
+    return audit(pathlib.Path(data) / "pixmill.db", pathlib.Path(data) / "files", **options)
+
+
+def main():
+    if len(sys.argv) == 2:
+        report = audit_server(sys.argv[1], finished=False)
+    else:
+        report = audit(sys.argv[1], sys.argv[2], finished=False)
+    for problem in report.problems[:100]:
+        print(problem)
+    print(report)
+    sys.exit(1 if report.problems else 0)
+
+
+if __name__ == "__main__":
+    main()
