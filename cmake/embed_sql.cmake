@@ -1,18 +1,35 @@
-# pixmill_embed_sql(TARGET target DIR sql/sqlite OUTPUT name): numbered migrations as a C++ table, so that one binary carries its schema.
-# Generates <name>.h with `inline constexpr pixmill::db::Migration kMigrations_<name>[]` in file-name order.
+# pixmill_embed_sql(TARGET target OUTPUT name FILES sql/sqlite/0001_jobs.sql ...): numbered migrations as a C++ table, so that one
+# binary carries its schema. Generates <name>.h with `inline constexpr pixmill::db::Migration k_<name>[]` in namespace
+# pixmill::generated, in the order of FILES. The text arrives byte by byte: nothing in it is a CMake reference.
 function(pixmill_embed_sql)
   cmake_parse_arguments(E "" "TARGET;OUTPUT" "FILES" ${ARGN})
   set(header "${CMAKE_BINARY_DIR}/generated/${E_OUTPUT}.h")
-  set(text "// Generated from sql/. Do not edit.\n#pragma once\n#include \"db/migrate.h\"\nnamespace pixmill::generated {\n")
+  set(text "// Generated from SQL files. Do not edit.\n#pragma once\n#include \"db/migrate.h\"\nnamespace pixmill::generated {\n")
   string(APPEND text "inline constexpr pixmill::db::Migration k_${E_OUTPUT}[] = {\n")
   foreach(file IN LISTS E_FILES)
+    get_filename_component(file "${file}" ABSOLUTE)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
     get_filename_component(name "${file}" NAME_WE)
-    string(REGEX MATCH "^0*([0-9]+)" _ "${name}")
+    if(NOT name MATCHES "^0*([1-9][0-9]*)_")
+      message(FATAL_ERROR "${file}: a migration is named <number>_<what>.sql")
+    endif()
+    set(number "${CMAKE_MATCH_1}")
     file(READ "${file}" body)
-    string(APPEND text "    {${CMAKE_MATCH_1}, \"${name}\", R\"sql(${body})sql\"},\n")
+    string(FIND "${body}" ")pixmill_sql\"" delimiter_at)
+    if(NOT delimiter_at EQUAL -1)
+      message(FATAL_ERROR "${file}: holds the delimiter of the generated string")
+    endif()
+    string(APPEND text "    {${number}, \"${name}\", R\"pixmill_sql(${body})pixmill_sql\"},\n")
   endforeach()
   string(APPEND text "};\n}  // namespace pixmill::generated\n")
-  file(CONFIGURE OUTPUT "${header}" CONTENT "${text}" @ONLY)
+  # Written only when it differs, so that a new configure run does not rebuild; file(CONFIGURE) and file(GENERATE) would
+  # substitute @names@ and generator expressions inside the SQL.
+  set(before "")
+  if(EXISTS "${header}")
+    file(READ "${header}" before)
+  endif()
+  if(NOT "${before}" STREQUAL "${text}")
+    file(WRITE "${header}" "${text}")
+  endif()
   target_include_directories(${E_TARGET} PRIVATE "${CMAKE_BINARY_DIR}/generated")
 endfunction()

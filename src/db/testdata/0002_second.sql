@@ -1,0 +1,1 @@
+INSERT INTO at_signs(id) VALUES (7);
