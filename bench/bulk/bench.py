@@ -1,0 +1,206 @@
+"""Times `pixmill run` against a sequential Pillow loop: same files, same local nginx, same machine, in turns.
+
+`./run bench [--rounds N] [--set NAME] [--images N] [--no-write]` prints a table and writes it to bench/RESULTS.md.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "bench" / "bulk"))
+
+import measure  # noqa: E402
+from support import pictures  # noqa: E402
+from support.waiting import wait_until  # noqa: E402
+
+SETS = {"1600×1200": (300, 1600, 1200), "400×400": (1000, 400, 400)}
+_ORIGINALS = 24  # different pictures per set; the others are these with another comment, so that every file differs
+TARGETS = {"1600×1200": {"cpu": 0.8, "rate": 2.3}}
+MEMORY_TARGET_MB = 300
+
+_NGINX = """
+daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
+  types {{ image/jpeg jpg; }}
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{ listen 127.0.0.1:{port} backlog=1024; root {root}; }}
+}}
+"""
+
+
+class Nginx:
+    """An nginx of our own on a free port, gone when the block ends."""
+
+    def __init__(self, root, folder):
+        self.folder = pathlib.Path(folder)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        config = self.folder / "nginx.conf"
+        config.write_text(_NGINX.format(folder=self.folder, port=self.port, root=root))
+        program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin") or sys.exit("nginx is not there: ./run setup test")
+        self.process = subprocess.Popen([program, "-c", str(config), "-p", str(self.folder)], stderr=subprocess.PIPE)
+
+    def __enter__(self):
+        def answers():
+            if self.process.poll() is not None:
+                raise AssertionError(self.process.stderr.read().decode())
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        wait_until(answers, 10, "nginx answers")
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.process.stderr.close()
+
+
+def make_pictures(root, name, count, width, height):
+    folder = root / f"{width}x{height}"
+    folder.mkdir(parents=True, exist_ok=True)
+    originals = None
+    for number in range(count):
+        file = folder / f"{number:05}.jpg"
+        if not file.exists():
+            if originals is None:
+                print(f"making {count} pictures of {name} …", file=sys.stderr, flush=True)
+                originals = [pictures.jpeg(pictures.photo(width, height, seed), quality=90) for seed in range(_ORIGINALS)]
+            file.write_bytes(pictures.numbered(originals[number % _ORIGINALS], number))
+    return [f"{width}x{height}/{number:05}.jpg" for number in range(count)]
+
+
+def write_table(path, base_url, names):
+    path.write_text("url\n" + "".join(f"{base_url}/{name}\n" for name in names))
+
+
+def run_pixmill(binary, table, out, folder):
+    argv = [binary, "run", str(table), "-o", str(out), "--allow", "127.0.0.1/32", "--progress", "none", "--json"]
+    done = measure.run(argv, folder)
+    if done.exit_code != 0:
+        sys.exit(f"pixmill run ended with {done.exit_code}:\n{done.stderr[-3000:]}")
+    job = json.loads(done.stdout)
+    return done, job["succeeded"], job["bytes_in"], job["bytes_out"]
+
+
+# /usr/bin/python3 has Debian's Pillow.
+def run_pillow(_, table, out, folder):
+    done = measure.run(["/usr/bin/python3", str(ROOT / "bench" / "bulk" / "pillow_loop.py"), str(table), str(out)], folder)
+    if done.exit_code != 0:
+        sys.exit(f"the Pillow loop ended with {done.exit_code}:\n{done.stderr[-3000:]}")
+    totals = json.loads(done.stdout)
+    return done, totals["images"], totals["bytes_in"], totals["bytes_out"]
+
+
+def measure_set(binary, table, count, rounds, folder):
+    """{program: [figures of each round]}, the programs in turns."""
+    figures = {"pixmill run": [], "Pillow loop": []}
+    for round_number in range(rounds):
+        for program, runner in (("pixmill run", run_pixmill), ("Pillow loop", run_pillow)):
+            out = folder / "out"
+            shutil.rmtree(out, ignore_errors=True)
+            done, images, bytes_in, bytes_out = runner(binary, table, out, folder)
+            if images != count:
+                sys.exit(f"{program} did {images} of {count} pictures")
+            figures[program].append({"rate": images / done.wall_s, "cpu_ms": done.cpu_s * 1000 / images,
+                                     "memory_mb": done.memory_peak_bytes / 1e6, "share": bytes_out / bytes_in})
+            last = figures[program][-1]
+            print(f"  round {round_number + 1}  {program:12} {last['rate']:7.1f} images/s {last['cpu_ms']:7.2f} ms CPU "
+                  f"{last['memory_mb']:6.0f} MB", file=sys.stderr, flush=True)
+    return figures
+
+
+def middle(figures, key):
+    return statistics.median(entry[key] for entry in figures)
+
+
+def spread(figures, key, form):
+    values = sorted(entry[key] for entry in figures)
+    return f"{format(middle(figures, key), form)} ({format(values[0], form)}–{format(values[-1], form)})"
+
+
+def table_of(name, count, figures):
+    lines = [f"### {count} JPEGs of {name}", "",
+             "| | images/s | CPU ms per image | peak memory (PSS, all processes) | output / input |", "|---|---|---|---|---|"]
+    for program, entries in figures.items():
+        lines.append(f"| {program} | {spread(entries, 'rate', '.1f')} | {spread(entries, 'cpu_ms', '.2f')} "
+                     f"| {spread(entries, 'memory_mb', '.0f')} MB | {middle(entries, 'share') * 100:.1f} % |")
+    ours, theirs = figures["pixmill run"], figures["Pillow loop"]
+    rate, cpu = middle(ours, "rate") / middle(theirs, "rate"), middle(ours, "cpu_ms") / middle(theirs, "cpu_ms")
+    line = f"Pixmill against the loop: **{rate:.2f} × the images/s, {cpu:.2f} × the CPU per image**."
+    target = TARGETS.get(name)
+    if target:
+        verdict = ("reached" if cpu <= target["cpu"] and rate >= target["rate"] and middle(ours, "memory_mb") < MEMORY_TARGET_MB
+                   else "not reached")
+        line += f" Target: ≥ {target['rate']} × and ≤ {target['cpu']} ×, below {MEMORY_TARGET_MB} MB: {verdict}."
+    return "\n".join([*lines, "", line, ""])
+
+
+def machine():
+    model = next((line.split(":")[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), platform.processor())
+    release = dict(line.split("=", 1) for line in pathlib.Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    return f"{len(os.sched_getaffinity(0))} × {model}, {release.get('PRETTY_NAME', '').strip(chr(34))}, Linux {platform.release()}"
+
+
+def report(options, tables, binary):
+    from PIL import Image, features
+    version = subprocess.run([binary, "version"], capture_output=True, text=True, check=False).stdout.strip().splitlines()
+    turbo = features.version("libjpeg_turbo") or features.version("jpg")
+    return "\n".join([
+        "# Results", "",
+        "Bulk compression, end to end: a CSV of addresses goes in, every picture is downloaded from an nginx on the same machine,",
+        "decoded, saved as JPEG of quality 50 and written to disk. The loop is the original platform's way of doing it, one picture",
+        "after the other (`bench/bulk/pillow_loop.py`). Both get the same files in the same minute, in turns; start-up counts.",
+        "CPU is user and system time of all processes; nginx's is left out. Figures are medians, with the lowest and the highest.", "",
+        f"    ./run bench --rounds {options.rounds}", "",
+        f"{datetime.date.today()} · {machine()} · {version[0] if version else 'pixmill'} · Pillow {Image.__version__} with "
+        f"libjpeg-turbo {turbo}", "", *tables])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--set", choices=[*SETS], help="only this one")
+    parser.add_argument("--images", type=int, help="so many pictures instead; nothing is written")
+    parser.add_argument("--binary", default=str(ROOT / "build" / "release" / "pixmill"))
+    parser.add_argument("--no-write", action="store_true")
+    options = parser.parse_args()
+    root = ROOT / "build" / "bench-pictures"
+    tables = []
+    for name, (count, width, height) in SETS.items():
+        if options.set and name != options.set:
+            continue
+        count = options.images or count
+        names = make_pictures(root, name, count, width, height)
+        with tempfile.TemporaryDirectory(prefix="pixmill-bench-") as temporary:
+            folder = pathlib.Path(temporary)
+            with Nginx(root, folder) as nginx:
+                write_table(folder / "urls.csv", f"http://127.0.0.1:{nginx.port}", names)
+                figures = measure_set(options.binary, folder / "urls.csv", count, options.rounds, folder)
+        tables.append(table_of(name, count, figures))
+        print("\n" + tables[-1], flush=True)
+    if not options.no_write and not options.images and not options.set:
+        (ROOT / "bench" / "RESULTS.md").write_text(report(options, tables, options.binary))
+        print("written to bench/RESULTS.md", file=sys.stderr)
+
+
+main()
