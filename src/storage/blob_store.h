@@ -1,5 +1,6 @@
-// Where results lie: a seam over local disk and, later, S3. Bytes mean nothing until a row of the database names their key.
-// Keys are relative, '/'-separated UTF-8 without empty, "." or ".." segments (storage/object_name makes them). Lives on the loop.
+// Where results lie: a seam over local disk and, later, S3. Bytes mean nothing until a row of the database names their
+// key. Keys are relative, '/'-separated UTF-8 without empty, "." or ".." segments (storage/object_name makes them).
+// Lives on the loop.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,8 @@ class BlobStore {
  public:
   virtual ~BlobStore() = default;
 
-  // Whole or not at all: readers never see a part. Replaces what was there. `bytes` must stay alive until the task ends.
-  // Errors: kDiskFull, kStoreFailed, kInvalidArgument for a bad key.
+  // Whole or not at all: readers never see a part. Replaces what was there. `bytes` must stay alive until the task
+  // ends. Errors: kDiskFull, kStoreFailed, kInvalidArgument for a bad key.
   [[nodiscard]] virtual Task<Result<void>> put(std::string key, std::string_view bytes, std::string media_type) = 0;
   // The same bytes under another key. Errors: kNotFound and those of put.
   [[nodiscard]] virtual Task<Result<void>> copy(std::string from, std::string to) = 0;

@@ -1,5 +1,5 @@
-// Results on this machine's disk: a temporary file in the same folder, then rename(2). Blocking calls run on threads of its own.
-// Temporary files are called .pixmill-<random>.tmp and are removed at creation when a kill left some behind.
+// Results on this machine's disk: a temporary file in the same folder, then rename(2). Blocking calls run on threads of
+// its own. Temporary files are called .pixmill-<random>.tmp and are removed at creation when a kill left some behind.
 #pragma once
 
 #include <memory>

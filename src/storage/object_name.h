@@ -1,7 +1,8 @@
 // Output names: a template over the row's columns, made safe for every file system and URL. Pure; any thread.
 //
-// A name is made in two steps. At ingest the row is known: expand() fills in the columns and sanitises, which leaves a *stem* in
-// which only {sha}, {uuid}, {rendition} and {ext} may remain. When the bytes are there, finish() fills those in.
+// A name is made in two steps. At ingest the row is known: expand() fills in the columns and sanitises, which leaves a
+// *stem* in which only {sha}, {uuid}, {rendition} and {ext} may remain. When the bytes are there, finish() fills those
+// in.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +26,11 @@ class NameTemplate {
   // The placeholders it uses, so that unknown columns can be refused before a job starts.
   [[nodiscard]] std::vector<std::string> placeholders() const;
 
-  // `value_of` gives a placeholder's text, nullopt for those that finish() fills in. Every value becomes one path segment's
-  // text: '/', '\\', control characters, bidirectional overrides and reserved characters become '_', Windows device names get a
-  // '_', invalid UTF-8 is replaced, at most 120 bytes per segment. Never empty. "{ext}" is appended when the template has none.
+  // `value_of` gives a placeholder's text, nullopt for those that finish() fills in. Every value becomes one path
+  // segment's text: '/', '\\', control characters, bidirectional overrides and reserved characters become '_', Windows
+  // device names get a
+  // '_', invalid UTF-8 is replaced, at most 120 bytes per segment. Never empty. "{ext}" is appended when the template
+  // has none.
   [[nodiscard]] std::string expand(const std::function<std::optional<std::string>(std::string_view)>& value_of) const;
 
  private:
@@ -45,10 +48,10 @@ class NameTemplate {
 [[nodiscard]] std::string fan_out(std::string_view folder, std::uint64_t item_number, std::string_view stem);
 
 struct FinalName {
-  Sha256Digest content;        // of the output bytes: {sha} is its first 16 hexadecimal digits
-  Sha256Digest identity;       // of (job, row, index, rendition, content): {uuid} is it as a UUIDv8
-  std::string rendition;       // "" for the only one
-  std::string extension;       // "jpg"
+  Sha256Digest content;   // of the output bytes: {sha} is its first 16 hexadecimal digits
+  Sha256Digest identity;  // of (job, row, index, rendition, content): {uuid} is it as a UUIDv8
+  std::string rendition;  // "" for the only one
+  std::string extension;  // "jpg"
 };
 [[nodiscard]] std::string finish_name(std::string_view stem, const FinalName& values);
 
