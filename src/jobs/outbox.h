@@ -57,15 +57,27 @@ struct Delivery {
   std::vector<DeliveryAttempt> attempts;
 };
 
+struct DeliveryClaim {
+  std::uint32_t limit = 16;
+  milliseconds lease{30'000};
+  // "https://example.com:8443": scheme and authority as a delivery's URL spells them, up to the next '/', '?', '#' or its end.
+  // Deliveries to these are left where they are, because their receiver has as many under way as it may: one that hangs
+  // must not fill the claims of all others.
+  std::vector<std::string> held_origins;
+};
+
 class Outbox {
  public:
   virtual ~Outbox() = default;
-  // Raises attempt and token; an expired lease is claimable again: that is how a kill between send and record is survived.
   struct Due {
     std::vector<DueDelivery> deliveries;
-    std::optional<TimePoint> next_at;  // when nothing is due: when something will be
+    std::optional<TimePoint> next_at;  // when nothing is due: when something will be, held origins left out
   };
-  [[nodiscard]] virtual Task<Result<Due>> claim_deliveries(std::uint32_t limit, milliseconds lease) = 0;
+  // The longest due first. Raises attempt and token; an expired lease is claimable again: that is how a kill between send and
+  // record is survived.
+  [[nodiscard]] virtual Task<Result<Due>> claim_deliveries(DeliveryClaim claim) = 0;
+  // Pending and leased, for metrics.
+  [[nodiscard]] virtual Task<Result<std::uint64_t>> open_deliveries() = 0;
   // A stale token changes nothing (and is no error).
   [[nodiscard]] virtual Task<Result<void>> record_delivery(DeliveryResult result) = 0;
   [[nodiscard]] virtual Task<Result<std::vector<Delivery>>> deliveries(JobId job) = 0;
