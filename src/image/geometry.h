@@ -21,10 +21,10 @@ struct BoxPx {
 };
 
 struct ResizePlan {
-  SizePx scaled;   // the picture after scaling
-  BoxPx crop;      // the part of `scaled` that is kept (kCover), else all of it
-  SizePx canvas;   // the output's size; larger than crop.size only for kContain
-  BoxPx placement; // where the cropped picture lies on the canvas
+  SizePx scaled;    // the picture after scaling
+  BoxPx crop;       // the part of `scaled` that is kept (kCover), else all of it
+  SizePx canvas;    // the output's size; larger than crop.size only for kContain
+  BoxPx placement;  // where the cropped picture lies on the canvas
   bool operator==(const ResizePlan&) const = default;
 };
 

@@ -1,9 +1,11 @@
-// What is to be done to an image. Two spellings, JSON and compact ("format=jpeg quality=50 resize=800x600:inside"), parse to one
-// Recipe, and a Recipe has one canonical text (compact, fields in a fixed order, defaults left out). Pure; fuzzed.
+// What is to be done to an image. Two spellings, JSON and compact ("format=jpeg quality=50 resize=800x600:inside"),
+// parse to one Recipe, and a Recipe has one canonical text (compact, fields in a fixed order, defaults left out). Pure;
+// fuzzed.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -22,7 +24,7 @@ enum class Enlarge : std::uint8_t { kNever, kAllowed };
 enum class Metadata : std::uint8_t { kStrip, kKeep };
 
 struct Resize {
-  std::optional<std::uint32_t> width_px;   // 1 to 65,535; at least one of the two
+  std::optional<std::uint32_t> width_px;  // 1 to 65,535; at least one of the two
   std::optional<std::uint32_t> height_px;
   Fit fit = Fit::kInside;
   Enlarge enlarge = Enlarge::kNever;
@@ -35,10 +37,11 @@ struct Colour {
 };
 
 struct Recipe {
-  std::optional<Format> format;  // nullopt: keep the source's (formats that cannot be written become JPEG, or PNG with alpha)
-  std::optional<int> quality;    // 1 to 100 on libjpeg's scale; nullopt: the format's default
+  std::optional<Format>
+      format;  // nullopt: keep the source's (formats that cannot be written become JPEG, or PNG with alpha)
+  std::optional<int> quality;  // 1 to 100 on libjpeg's scale; nullopt: the format's default
   std::optional<Resize> resize;
-  Colour background;             // behind alpha when the output has none, and around kContain
+  Colour background;  // behind alpha when the output has none, and around kContain
   Metadata metadata = Metadata::kStrip;
   // The source's bytes are kept when the output would not be smaller and format, size and orientation stay.
   // nullopt: on when the recipe keeps format and size.
@@ -47,10 +50,19 @@ struct Recipe {
 };
 
 // Either spelling: a text that begins with '{' is JSON. "compress" and other built-in names stand for their recipes.
+// At most 4,096 bytes.
 // Errors: kInvalidArgument; the message names the field, the value and what is allowed.
 [[nodiscard]] Result<Recipe> parse_recipe(std::string_view text);
 
 [[nodiscard]] std::string canonical_text(const Recipe& recipe);
+
+struct BuiltInRecipe {
+  std::string_view name;
+  std::string_view text;     // compact
+  std::string_view summary;  // one line for people
+};
+
+[[nodiscard]] std::span<const BuiltInRecipe> built_in_recipes();
 
 inline constexpr std::string_view kDefaultRecipe = "compress";  // the original platform's: format=jpeg quality=50
 

@@ -1,5 +1,5 @@
-// One picture through one recipe, in the calling process: the visible order of operations. Only engine processes and tests call
-// it; everything else goes through engine::Pool.
+// One picture through one recipe, in the calling process: the visible order of operations. Only engine processes and
+// tests call it; everything else goes through engine::Pool.
 #pragma once
 
 #include <cstdint>
@@ -14,17 +14,17 @@
 namespace pixmill::image {
 
 struct Limits {
-  std::uint64_t pixels_max = 100'000'000;       // width × height × frames of the source
-  std::uint64_t avif_pixels_max = 40'000'000;   // its decoder needs far more memory per pixel
+  std::uint64_t pixels_max = 100'000'000;      // width × height × frames of the source
+  std::uint64_t avif_pixels_max = 40'000'000;  // its decoder needs far more memory per pixel
 };
 
 struct Rendition {
   Format format = Format::kJpeg;
   std::uint32_t width_px = 0;
   std::uint32_t height_px = 0;
-  int quality = 0;            // what was used; 0 for lossless formats
-  bool source_kept = false;   // keep_smaller: these are the source's bytes, metadata removed if the recipe strips it
-  bool first_frame = false;   // the source was animated, the output is not
+  int quality = 0;           // what was used; 0 for lossless formats
+  bool source_kept = false;  // keep_smaller: these are the source's bytes, metadata removed if the recipe strips it
+  bool first_frame = false;  // the source was animated, the output is not
   std::string bytes;
 };
 
