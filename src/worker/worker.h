@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/metrics.h"
 #include "base/task.h"
@@ -15,11 +17,11 @@
 namespace pixmill::worker {
 
 struct WorkerOptions {
-  std::string name;                    // "host:pid"
-  std::uint32_t items_in_flight = 256; // claimed and not yet recorded
+  std::string name;                     // "host:pid"
+  std::uint32_t items_in_flight = 256;  // claimed and not yet recorded
   milliseconds lease{30'000};
   milliseconds heartbeat{10'000};
-  milliseconds idle_poll{1'000};       // when no doorbell rings
+  milliseconds idle_poll{1'000};  // when no doorbell rings
   milliseconds cancel_poll{500};
   milliseconds rescue_every{2'000};
   jobs::RetryPolicy retry;
@@ -40,10 +42,12 @@ class Worker {
   ~Worker();
 
   void start();
-  // Claims no more; items under way end or are released within `grace`; then returns.
+  // Claims no more; items under way end within `grace` or are then released; then returns.
   [[nodiscard]] Task<void> drain(milliseconds grace);
   // Called after every transaction in which jobs reached a terminal state.
   void on_jobs_finished(std::function<void(const std::vector<JobId>&)> callback);
+  // A job was cancelled: carry it through now instead of at the next round.
+  void cancel_soon();
   [[nodiscard]] std::uint32_t in_flight() const;
 
  private:

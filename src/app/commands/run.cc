@@ -1,0 +1,77 @@
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <memory>
+
+#include "app/commands/commands.h"
+#include "app/commands/common.h"
+#include "app/run_session.h"
+
+namespace pixmill::app {
+
+namespace {
+
+struct RunFlags {
+  RunOptions run;
+  WorkFlags work;
+  std::string progress = "auto";
+  bool raw_csv = false;
+  bool no_input = false;
+};
+
+ExitCode run(const RunFlags& flags) {
+  auto work = flags.work;
+  // The log and the progress share standard error: a run speaks through its progress unless told otherwise.
+  if (work.log_level.empty()) work.log_level = "error";
+  auto settings = settings_with(work);
+  if (!settings) return refuse(settings.error());
+  RunOptions options = flags.run;
+  options.progress = parse_progress_mode(flags.progress).value_or(ProgressMode::kAuto);
+  options.cells = flags.raw_csv ? jobs::CellSafety::kExact : jobs::CellSafety::kSpreadsheet;
+  return run_job_here(std::move(*settings), std::move(options));
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& cli, Action& action) {
+  const auto flags = std::make_shared<RunFlags>();
+  auto* command = cli.add_subcommand("run", "Do one bulk job here and now, without a server; run it again to resume");
+  command->footer(
+      "Examples:\n"
+      "  pixmill run products.csv -o out/\n"
+      "  pixmill run products.csv -o out/ -r \"resize=1600x1600:inside format=webp quality=80\"\n"
+      "  pixmill run photos/ -o small/ -r \"resize=800x800\"\n"
+      "  zcat feed.csv.gz | pixmill run - -o out/\n\n"
+      "Exit codes: 0 all ok, 2 usage, 3 some pictures failed, 5 input not found, 6 input rejected, 8 all failed,\n"
+      "9 folder in use or holding another job, 130 interrupted (the first Ctrl-C finishes what is under way).");
+  command
+      ->add_option("INPUT", flags->run.inputs,
+                   "CSV, TSV or JSONL of image URLs (also .gz), pictures, folders, or - for stdin")
+      ->required();
+  command->add_option("-o,--output", flags->run.output_folder, "Folder for pictures, result.csv and images.csv")
+      ->required();
+  command
+      ->add_option("-r,--recipe", flags->run.recipe,
+                   "What to do: \"format=webp quality=80 resize=800x600:cover\", JSON, or a name")
+      ->capture_default_str();
+  command->add_option(
+      "--name", flags->run.name_template,
+      "Output names, e.g. '{product}-{index}.{ext}'; also {row} {source_stem} {sha} {uuid} and any column");
+  command->add_option("--url-column", flags->run.url_column, "The column that holds the image URLs");
+  command->add_option("--header", flags->run.headers, "Send a header to one host: 'Host: Name: value' (repeatable)")
+      ->type_name("HEADER");
+  command->add_flag("--skip-invalid", flags->run.skip_invalid, "Do the good rows when some are invalid");
+  command->add_flag("--retry-failed", flags->run.retry_failed, "Try the failed pictures of a finished job again");
+  command->add_flag("--replace", flags->run.replace, "Start anew in a folder that holds another job's results");
+  command->add_option("--progress", flags->progress, "auto, bar, plain, json or none, on standard error")
+      ->check(CLI::IsMember({"auto", "bar", "plain", "json", "none"}))
+      ->capture_default_str();
+  command->add_flag("--json", flags->run.json, "Print the finished job as JSON on standard output");
+  command->add_flag("--raw-csv", flags->raw_csv,
+                    "Write cells byte for byte, also those a spreadsheet would run as formulas");
+  command->add_flag("--no-input", flags->no_input, "Never ask; accepted for scripts, since Pixmill never does");
+  add_work_flags(*command, flags->work);
+  command->callback([flags, &action] { action = [flags] { return run(*flags); }; });
+}
+
+}  // namespace pixmill::app

@@ -1,0 +1,44 @@
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <cstdio>
+#include <memory>
+
+#include "app/commands/commands.h"
+#include "app/secrets.h"
+#include "base/env.h"
+
+namespace pixmill::app {
+
+namespace {
+
+ExitCode show_secret(const std::string& data_flag) {
+  const auto env = Env::load();
+  if (!env) return refuse(env.error());
+  const std::string folder = data_flag.empty() ? env->get_or("TMP_OUTPUT_PATH", "./pixmill-data") : data_flag;
+  if (!has_webhook_secret(folder)) {
+    std::fprintf(stderr,
+                 "pixmill: %s holds no webhook secret yet; it is made when `pixmill serve` first starts there\n",
+                 folder.c_str());
+    return ExitCode::kNotFound;
+  }
+  const auto key = load_master_key(folder, env->get_or("PIXMILL_MASTER_KEY", ""));
+  if (!key) return refuse(key.error());
+  const auto secret = read_webhook_secret(folder, *key);
+  if (!secret) return refuse(secret.error());
+  std::printf("%s\n", secret->text().c_str());
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+void add_webhooks_command(CLI::App& cli, Action& action) {
+  auto* command = cli.add_subcommand("webhooks", "The secret that signs webhooks");
+  command->require_subcommand(1);
+  const auto folder = std::make_shared<std::string>();
+  auto* secret = command->add_subcommand("secret", "Print the secret that receivers verify signatures with");
+  secret->add_option("--data", *folder, "The server's data folder (default: TMP_OUTPUT_PATH or ./pixmill-data)");
+  secret->callback([folder, &action] { action = [folder] { return show_secret(*folder); }; });
+}
+
+}  // namespace pixmill::app

@@ -1,0 +1,37 @@
+// What `pixmill run` decides about one input set before anything is opened: names, folders, identity. Blocking reads of
+// the table's header; otherwise pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/inputs.h"
+#include "base/error.h"
+#include "jobs/model.h"
+#include "jobs/table_reader.h"
+#include "storage/object_name.h"
+
+namespace pixmill::app {
+
+struct RunOptions;
+
+struct SetPlan {
+  std::string digest;  // same input, recipe and names: same job
+  std::string recipe;  // canonical
+  std::string name_template;
+  std::string blob_prefix;    // below the output folder: "images/"
+  std::string result_folder;  // where result.csv goes
+  std::vector<jobs::OriginHeader> headers;
+  jobs::TableOptions table;
+};
+
+// `several`: each set gets a folder of its own. Errors: kInvalidArgument for a recipe, header or name template that is
+// wrong (an unknown column is named, with those there are), and those of reading the table's header.
+[[nodiscard]] Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool several);
+
+// The row of one local picture: its path, one item, and the folders it lay in kept below the output folder.
+// Errors: kInvalidArgument when the template is malformed.
+[[nodiscard]] Result<jobs::NewRow> picture_row(const LocalPicture& picture, std::uint64_t row,
+                                               const std::string& name_template);
+
+}  // namespace pixmill::app

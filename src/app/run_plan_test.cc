@@ -1,0 +1,85 @@
+#include "app/run_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "app/run_session.h"
+#include "tests/support/temp_folder.h"
+
+namespace pixmill::app {
+namespace {
+
+class RunPlan : public ::testing::Test {
+ protected:
+  InputSet table(std::string_view text) {
+    return {.name = "feed", .table_path = folder_.write("feed.csv", text), .pictures = {}};
+  }
+  static RunOptions options() {
+    RunOptions options;
+    options.output_folder = "out";
+    return options;
+  }
+  testing::TempFolder folder_;
+};
+
+TEST_F(RunPlan, NamesFollowTheKindOfTable) {
+  const auto original = plan_set(table("S.No.,Product Name,Input Image Urls\n1,A,http://a/x.jpg\n"), options(), false);
+  ASSERT_TRUE(original) << original.error().message;
+  EXPECT_EQ(original->name_template, "{product}-{index}.{ext}");
+  EXPECT_EQ(original->blob_prefix, "images/");
+  EXPECT_EQ(original->result_folder, "out");
+  EXPECT_EQ(original->recipe, "format=jpeg quality=50");
+  const auto plain = plan_set(table("url\nhttp://a/x.jpg\n"), options(), true);
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->name_template, "{source_stem}.{ext}");
+  EXPECT_EQ(plain->blob_prefix, "feed/images/");
+  EXPECT_EQ(plain->result_folder, "out/feed");
+}
+
+TEST_F(RunPlan, IdentityChangesWithWhatChangesTheOutput) {
+  const auto set = table("url,sku\nhttp://a/x.jpg,1\n");
+  const auto base = plan_set(set, options(), false)->digest;
+  EXPECT_EQ(plan_set(set, options(), false)->digest, base);
+  auto other = options();
+  other.recipe = "format=webp";
+  EXPECT_NE(plan_set(set, other, false)->digest, base);
+  other = options();
+  other.name_template = "{sku}.{ext}";
+  EXPECT_NE(plan_set(set, other, false)->digest, base);
+}
+
+TEST_F(RunPlan, MistakesAreNamed) {
+  const auto set = table("url,sku\nhttp://a/x.jpg,1\n");
+  auto wrong = options();
+  wrong.recipe = "format=bmp";
+  EXPECT_EQ(plan_set(set, wrong, false).error().code, ErrorCode::kInvalidArgument);
+  wrong = options();
+  wrong.name_template = "{colour}.{ext}";
+  const auto unknown = plan_set(set, wrong, false);
+  ASSERT_FALSE(unknown);
+  EXPECT_NE(unknown.error().message.find("'colour'"), std::string::npos);
+  EXPECT_NE(unknown.error().message.find("{sku}"), std::string::npos);
+  wrong = options();
+  wrong.headers = {"no colons here"};
+  EXPECT_EQ(plan_set(set, wrong, false).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_FALSE(plan_set(table(""), options(), false).has_value());
+}
+
+TEST_F(RunPlan, PicturesKeepTheirFolders) {
+  const LocalPicture picture{.absolute_path = "/in/summer/../x/a b.jpg", .shown = "summer/a b.jpg"};
+  const auto row = picture_row(picture, 7, "{source_stem}.{ext}");
+  ASSERT_TRUE(row);
+  EXPECT_EQ(row->row, 7u);
+  EXPECT_EQ(row->cells, std::vector<std::string>{"summer/a b.jpg"});
+  EXPECT_EQ(row->items.at(0).output_stem, "summer/a b.{ext}");
+  EXPECT_TRUE(row->items.at(0).url.starts_with("file:/in/"));
+}
+
+TEST_F(RunPlan, PictureNamesCannotClimbOut) {
+  const LocalPicture picture{.absolute_path = "/in/x.jpg", .shown = "../../etc/x.jpg"};
+  const auto row = picture_row(picture, 1, "{source_stem}.{ext}");
+  ASSERT_TRUE(row);
+  EXPECT_EQ(row->items.at(0).output_stem.find(".."), std::string::npos) << row->items.at(0).output_stem;
+}
+
+}  // namespace
+}  // namespace pixmill::app

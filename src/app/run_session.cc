@@ -1,0 +1,361 @@
+#include "app/run_session.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+
+#include "app/local_files.h"
+#include "app/run_plan.h"
+#include "app/secrets.h"
+#include "app/small_file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "storage/local_store.h"
+
+namespace pixmill::app {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr milliseconds kProgressEvery{250};
+constexpr milliseconds kDrainGrace{30'000};
+constexpr std::size_t kBadRowsShown = 20;
+constexpr std::size_t kAppendRows = 500;
+
+void say_error(const Error& error) {
+  std::fprintf(stderr, "pixmill: %s\n", error.message.c_str());
+  const auto hint = advice(code_text(error));
+  if (!hint.empty()) std::fprintf(stderr, "         %.*s\n", static_cast<int>(hint.size()), hint.data());
+  if (!error.detail.empty()) log::debug("error_detail", {{"detail", error.detail}});
+}
+
+// The process's share in one `pixmill run`.
+class RunSession {
+ public:
+  RunSession(asio::io_context& io, Settings settings, RunOptions options, std::vector<InputSet> sets)
+      : io_(io),
+        settings_(std::move(settings)),
+        options_(std::move(options)),
+        sets_(std::move(sets)),
+        reporter_(options_.progress),
+        signals_(io, SIGINT, SIGTERM) {}
+
+  Task<void> main();
+  [[nodiscard]] ExitCode exit_code() const { return exit_code_; }
+  // True when coroutines may still hold parts of the runtime: then the process ends without destroying it.
+  [[nodiscard]] bool left_work_behind() const { return runtime_ != nullptr && runtime_->worker().in_flight() > 0; }
+
+ private:
+  Task<Result<void>> run_all();
+  Task<Result<void>> run_set(const InputSet& set);
+  Task<Result<jobs::Job>> find_or_create(const InputSet& set, const SetPlan& plan);
+  Task<Result<jobs::Job>> create(const InputSet& set, const SetPlan& plan);
+  Task<Result<void>> check_rows(const InputSet& set, const SetPlan& plan);
+  Task<void> ingest(JobId job, const InputSet& set, const SetPlan& plan);
+  Task<Result<void>> ingest_pictures(JobId job, const InputSet& set, const SetPlan& plan);
+  Task<Result<jobs::Job>> watch(JobId job);
+  Task<ProgressView> view_of(const jobs::Job& job);
+  Task<Result<void>> write_results(const jobs::Job& job, const std::string& folder);
+  void summarise(const jobs::Job& job, const std::string& folder);
+  void on_signal();
+  void worsen(ExitCode code);
+
+  asio::io_context& io_;
+  Settings settings_;
+  RunOptions options_;
+  std::vector<InputSet> sets_;
+  Reporter reporter_;
+  asio::signal_set signals_;
+  RateMeter meter_;
+  std::unique_ptr<Runtime> runtime_;
+  bool interrupted_ = false;
+  int signals_seen_ = 0;
+  ExitCode exit_code_ = ExitCode::kOk;
+};
+
+void RunSession::worsen(ExitCode code) {
+  if (exit_code_ == ExitCode::kOk || code == ExitCode::kInterrupted) exit_code_ = code;
+}
+
+void RunSession::on_signal() {
+  signals_.async_wait([this](const boost::system::error_code& error, int) {
+    if (error) return;
+    if (++signals_seen_ > 1) {
+      std::fputs("\npixmill: stopped; what was finished is kept, run the same command to go on\n", stderr);
+      ::_exit(static_cast<int>(ExitCode::kInterrupted));
+    }
+    interrupted_ = true;
+    reporter_.note("finishing the pictures under way; press Ctrl-C again to stop at once");
+    on_signal();
+  });
+}
+
+Task<void> RunSession::main() {
+  on_signal();
+  const auto done = co_await run_all();
+  if (!done) {
+    say_error(done.error());
+    worsen(exit_code_for(done.error().code));
+  }
+  if (runtime_) co_await runtime_->drain(kDrainGrace);
+  if (interrupted_) worsen(ExitCode::kInterrupted);
+  signals_.cancel();
+}
+
+Task<Result<void>> RunSession::run_all() {
+  RuntimeOptions options{.folder = options_.output_folder,
+                         .database_path = options_.output_folder + "/.pixmill.db",
+                         .files_root = options_.output_folder,
+                         .master_key = {},
+                         .links = {.base_url = {}, .files_base = fs::absolute(options_.output_folder).string()},
+                         .own_ports = {},
+                         .local_files = true};
+  PIXMILL_CO_TRY(const auto free, storage::free_bytes(options_.output_folder));
+  if (free < settings_.disk_free_bytes_min) {
+    co_return fail(ErrorCode::kDiskFull,
+                   fmt::format("{} has only {} free; at least {} are needed to start", options_.output_folder,
+                               format_bytes(free), format_bytes(settings_.disk_free_bytes_min)));
+  }
+  PIXMILL_CO_TRY(options.master_key, load_master_key(options_.output_folder + "/.pixmill", settings_.master_key));
+  PIXMILL_CO_TRY(runtime_, co_await Runtime::create(io_, settings_, std::move(options)));
+  co_await runtime_->start();
+  for (const auto& set : sets_) {
+    if (interrupted_) break;
+    PIXMILL_CO_RETURN_IF_ERROR(co_await run_set(set));
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> RunSession::run_set(const InputSet& set) {
+  PIXMILL_CO_TRY(const auto plan, plan_set(set, options_, sets_.size() > 1));
+  std::error_code made;
+  fs::create_directories(plan.result_folder, made);
+  if (made) co_return fail(ErrorCode::kIo, fmt::format("cannot create {}: {}", plan.result_folder, made.message()));
+  PIXMILL_CO_TRY(auto job, co_await find_or_create(set, plan));
+  meter_ = {};
+  if (job.state == jobs::JobState::kIngesting) {
+    asio::co_spawn(io_, ingest(job.id, set, plan), asio::detached);
+  } else if (!jobs::is_terminal(job.state)) {
+    runtime_->queue().announce(job.id);
+  }
+  PIXMILL_CO_TRY(job, co_await watch(job.id));
+  if (job.state == jobs::JobState::kRejected) {
+    worsen(ExitCode::kInputRejected);
+    co_return fail(ErrorCode::kInvalidArgument, job.error_message);
+  }
+  PIXMILL_CO_RETURN_IF_ERROR(co_await write_results(job, plan.result_folder));
+  summarise(job, plan.result_folder);
+  co_return Result<void>{};
+}
+
+Task<Result<jobs::Job>> RunSession::find_or_create(const InputSet& set, const SetPlan& plan) {
+  auto& store = runtime_->store();
+  PIXMILL_CO_TRY(auto known, co_await store.job_by_digest(plan.digest));
+  if (known) {
+    if (options_.retry_failed && jobs::is_terminal(known->state) && known->failed > 0) {
+      co_return co_await store.retry(known->id, jobs::RetryFilter{});
+    }
+    if (jobs::is_terminal(known->state)) {
+      reporter_.note(fmt::format("{}: already finished here; nothing is fetched again", set.name));
+    } else {
+      reporter_.note(fmt::format("{}: going on where it stopped", set.name));
+    }
+    co_return std::move(*known);
+  }
+  jobs::JobQuery query{.state = std::nullopt, .limit = 500, .before = std::nullopt};
+  PIXMILL_CO_TRY(const auto others, co_await store.jobs(std::move(query)));
+  for (const auto& other : others.jobs) {
+    if (other.blob_prefix != plan.blob_prefix || options_.replace) continue;
+    co_return fail(
+        ErrorCode::kConflict,
+        fmt::format("{} holds the results of another job ({}, {} pictures, recipe '{}'): the input, the recipe or the "
+                    "names have changed since. Choose another folder, or say --replace to start anew in this one",
+                    options_.output_folder, other.name, format_count(other.total), other.recipe));
+  }
+  co_return co_await create(set, plan);
+}
+
+Task<Result<jobs::Job>> RunSession::create(const InputSet& set, const SetPlan& plan) {
+  if (!set.table_path.empty()) PIXMILL_CO_RETURN_IF_ERROR(co_await check_rows(set, plan));
+  jobs::NewJob job{.id = JobId{Uuid::random()},
+                   .origin = jobs::JobOrigin::kRun,
+                   .name = set.name,
+                   .recipe = plan.recipe,
+                   .webhook_url = {},
+                   .headers = plan.headers,
+                   .name_template = plan.name_template,
+                   .blob_prefix = plan.blob_prefix,
+                   .source_path = set.table_path,
+                   .source_digest = plan.digest,
+                   .url_column = options_.url_column,
+                   .invalid_rows = options_.skip_invalid ? jobs::InvalidRows::kSkip : jobs::InvalidRows::kReject,
+                   .priority = 0};
+  const JobId id = job.id;
+  PIXMILL_CO_RETURN_IF_ERROR(co_await runtime_->store().create_job(std::move(job)));
+  co_return co_await runtime_->store().job(id);
+}
+
+// Names every bad row before anything is fetched.
+Task<Result<void>> RunSession::check_rows(const InputSet& set, const SetPlan& plan) {
+  PIXMILL_CO_TRY(const auto report, co_await runtime_->ingest().check(set.table_path, plan.table));
+  if (report.bad_rows == 0 || options_.skip_invalid) co_return Result<void>{};
+  for (std::size_t i = 0; i < std::min(kBadRowsShown, report.problems.size()); ++i) {
+    std::fprintf(stderr, "  %s\n", report.problems[i].message.c_str());
+  }
+  if (report.bad_rows > kBadRowsShown) {
+    std::fprintf(stderr, "  … and more; `pixmill validate %s` lists them all\n", set.table_path.c_str());
+  }
+  worsen(ExitCode::kInputRejected);
+  co_return fail(ErrorCode::kInvalidArgument,
+                 fmt::format("{} of {} rows are invalid; correct them, or say --skip-invalid to do the others",
+                             format_count(report.bad_rows), format_count(report.rows)));
+}
+
+Task<void> RunSession::ingest(JobId job, const InputSet& set, const SetPlan& plan) {
+  if (!set.table_path.empty()) {
+    co_await runtime_->ingest_until_done(job);
+    co_return;
+  }
+  const auto done = co_await ingest_pictures(job, set, plan);
+  if (!done) {
+    say_error(done.error());
+    interrupted_ = true;
+    worsen(ExitCode::kUnexpected);
+  }
+}
+
+Task<Result<void>> RunSession::ingest_pictures(JobId job, const InputSet& set, const SetPlan& plan) {
+  const std::vector<std::string> columns(1, "File");
+  std::vector<jobs::NewRow> rows;
+  for (std::size_t i = 0; i < set.pictures.size() && !interrupted_; ++i) {
+    PIXMILL_CO_TRY(auto row, picture_row(set.pictures[i], i + 1, plan.name_template));
+    rows.push_back(std::move(row));
+    if (rows.size() < kAppendRows && i + 1 < set.pictures.size()) continue;
+    PIXMILL_CO_RETURN_IF_ERROR(co_await runtime_->store().append_rows(job, columns, std::move(rows)));
+    rows.clear();
+    runtime_->queue().announce(job);
+  }
+  if (!interrupted_) PIXMILL_CO_RETURN_IF_ERROR(co_await runtime_->store().finish_ingest(job));
+  co_return Result<void>{};
+}
+
+Task<Result<jobs::Job>> RunSession::watch(JobId id) {
+  for (;;) {
+    PIXMILL_CO_TRY(const auto job, co_await runtime_->store().job(id));
+    const auto view = co_await view_of(job);
+    if (jobs::is_terminal(job.state)) {
+      reporter_.finish(view);
+      co_return job;
+    }
+    if (interrupted_) {
+      co_await runtime_->drain(kDrainGrace);
+      PIXMILL_CO_TRY(const auto last, co_await runtime_->store().job(id));
+      reporter_.finish(co_await view_of(last));
+      co_return last;
+    }
+    reporter_.show(view);
+    co_await pause_for(kProgressEvery);
+  }
+}
+
+Task<ProgressView> RunSession::view_of(const jobs::Job& job) {
+  ProgressView view{.job_name = job.name,
+                    .ingesting = job.state == jobs::JobState::kIngesting,
+                    .total = job.total,
+                    .done = job.total - job.remaining,
+                    .failed = job.failed,
+                    .bytes_in = job.bytes_in,
+                    .bytes_out = job.bytes_out,
+                    .images_per_second = 0,
+                    .eta_seconds = std::nullopt,
+                    .failures = {},
+                    .limited_by = {}};
+  meter_.add(std::chrono::steady_clock::now(), view.done);
+  view.images_per_second = meter_.per_second();
+  view.eta_seconds = meter_.eta_seconds(job.remaining);
+  if (job.failed > 0) {
+    auto failures = co_await runtime_->store().failures(job.id);
+    if (failures) view.failures = std::move(*failures);
+  }
+  if (const auto busy = runtime_->hosts().busiest()) {
+    view.limited_by = fmt::format("{} ({} at once, {} waiting)", busy->origin, busy->running, busy->waiting);
+  }
+  co_return view;
+}
+
+Task<Result<void>> RunSession::write_results(const jobs::Job& job, const std::string& folder) {
+  const jobs::Links links{.base_url = {}, .files_base = fs::absolute(options_.output_folder).string()};
+  for (const auto file : {jobs::ResultFile::kResultCsv, jobs::ResultFile::kImagesCsv}) {
+    const std::string path = folder + (file == jobs::ResultFile::kResultCsv ? "/result.csv" : "/images.csv");
+    const auto next = jobs::stream_result_file(runtime_->store(), job, file, options_.cells, links);
+    PIXMILL_CO_TRY(auto writer, FileWriter::create(path, 0644));
+    for (;;) {
+      PIXMILL_CO_TRY(const auto piece, co_await next());
+      if (piece.empty()) break;
+      PIXMILL_CO_RETURN_IF_ERROR(writer.write(piece));
+    }
+    PIXMILL_CO_RETURN_IF_ERROR(writer.commit());
+  }
+  co_return Result<void>{};
+}
+
+void RunSession::summarise(const jobs::Job& job, const std::string& folder) {
+  if (!jobs::is_terminal(job.state)) {
+    worsen(ExitCode::kInterrupted);
+    reporter_.note(fmt::format("stopped after {} of {} pictures; run the same command again to go on",
+                               format_count(job.total - job.remaining), format_count(job.total)));
+  } else if (job.state == jobs::JobState::kFailed || job.state == jobs::JobState::kCancelled) {
+    worsen(ExitCode::kJobFailed);
+  } else if (job.failed > 0 || job.invalid > 0) {
+    worsen(ExitCode::kSomeFailed);
+  }
+  const jobs::Links links{.base_url = {}, .files_base = fs::absolute(options_.output_folder).string()};
+  if (options_.json) {
+    std::printf("%s\n", jobs::job_document(job, links).c_str());
+    return;
+  }
+  std::string text =
+      fmt::format("{}: {} of {} pictures done", job.name, format_count(job.succeeded), format_count(job.total));
+  const auto savings = savings_text(job.bytes_in, job.bytes_out);
+  if (!savings.empty()) text += ", " + savings;
+  if (job.failed > 0) text += fmt::format(", {} failed (--retry-failed tries them again)", format_count(job.failed));
+  if (job.invalid > 0) text += fmt::format(", {} invalid rows skipped", format_count(job.invalid));
+  std::printf("%s\n  pictures  %s/%s\n  results   %s/result.csv\n            %s/images.csv\n", text.c_str(),
+              options_.output_folder.c_str(), job.blob_prefix.c_str(), folder.c_str(), folder.c_str());
+}
+
+}  // namespace
+
+ExitCode run_job_here(Settings settings, RunOptions options) {
+  while (options.output_folder.size() > 1 && options.output_folder.ends_with('/')) options.output_folder.pop_back();
+  const std::string state_folder = options.output_folder + "/.pixmill";
+  const auto refuse = [](const Error& error) {
+    say_error(error);
+    return exit_code_for(error.code);
+  };
+  // The lock comes first: the spool below it belongs to whoever holds it.
+  const auto lock = FolderLock::take(state_folder);
+  if (!lock) return refuse(lock.error());
+  auto sets = collect_inputs(options.inputs, state_folder);
+  if (!sets) return refuse(sets.error());
+
+  asio::io_context io(1);
+  auto session = std::make_unique<RunSession>(io, std::move(settings), std::move(options), std::move(*sets));
+  asio::co_spawn(io, session->main(), [](const std::exception_ptr& error) { PIXMILL_CHECK(error == nullptr); });
+  io.run();
+  const ExitCode code = session->exit_code();
+  if (session->left_work_behind()) {
+    std::fflush(nullptr);
+    ::_exit(static_cast<int>(code));
+  }
+  return code;
+}
+
+}  // namespace pixmill::app

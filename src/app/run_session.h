@@ -1,0 +1,37 @@
+// `pixmill run`: the whole job in one process. For each input set: find its job in the folder's state or make it, work
+// until it is final, write the result files. Lives on the loop.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/exit_code.h"
+#include "app/inputs.h"
+#include "app/progress.h"
+#include "app/runtime.h"
+#include "app/settings.h"
+#include "base/task.h"
+#include "jobs/result_files.h"
+
+namespace pixmill::app {
+
+struct RunOptions {
+  std::vector<std::string> inputs;
+  std::string output_folder;
+  std::string recipe = "compress";
+  std::string name_template;  // "": {product}-{index} where there are products, else {source_stem}
+  std::string url_column;
+  std::vector<std::string> headers;  // "Host: Name: value"
+  bool skip_invalid = false;
+  bool retry_failed = false;
+  bool replace = false;  // forget another job that lies in the folder
+  bool json = false;     // the final job document on standard output
+  jobs::CellSafety cells = jobs::CellSafety::kSpreadsheet;
+  ProgressMode progress = ProgressMode::kAuto;
+};
+
+// Blocking: runs its own loop. Everything the user needs to know has been said when it returns.
+[[nodiscard]] ExitCode run_job_here(Settings settings, RunOptions options);
+
+}  // namespace pixmill::app

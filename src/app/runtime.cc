@@ -1,0 +1,126 @@
+#include "app/runtime.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "app/local_files.h"
+#include "base/log.h"
+#include "storage/local_store.h"
+#include "worker/sweeper.h"
+
+namespace pixmill::app {
+
+namespace {
+
+constexpr milliseconds kIngestRetryWait{1'000};
+
+std::string worker_name() {
+  char host[256] = "localhost";
+  if (::gethostname(host, sizeof host - 1) != 0) return "localhost:" + std::to_string(::getpid());
+  return std::string(host) + ":" + std::to_string(::getpid());
+}
+
+}  // namespace
+
+Runtime::Runtime(Settings settings, RuntimeOptions options)
+    : settings_(std::move(settings)), options_(std::move(options)) {}
+
+Runtime::~Runtime() = default;
+
+Result<void> Runtime::open_stores() {
+  PIXMILL_TRY(blobs_, storage::open_local_store(options_.files_root, settings_.durability));
+  jobs::SqliteOptions sqlite{.path = options_.database_path, .master_key = options_.master_key, .event_body = {}};
+  sqlite.event_body = [this](const std::string& type, const jobs::Job& job, const std::vector<jobs::Row>& rows) {
+    return jobs::event_body(type, job, rows, clock_.now(), options_.links);
+  };
+  PIXMILL_TRY(sqlite_, jobs::open_sqlite_store(clock_, std::move(sqlite)));
+  return {};
+}
+
+Result<void> Runtime::build_network(Executor executor) {
+  PIXMILL_TRY(auto policy, fetch::AddressPolicy::create(settings_.allow, options_.own_ports));
+  policy_ = std::make_unique<fetch::AddressPolicy>(std::move(policy));
+  http::ResolverOptions names;
+  names.servers = settings_.dns_servers;
+  PIXMILL_TRY(resolver_, http::Resolver::create(executor, std::move(names)));
+  http::ClientOptions client;
+  client.ca_file = settings_.ca_file;
+  client.connections_per_host_max = settings_.hosts.per_host;
+  client.may_connect = [this](const asio::ip::address& address, std::uint16_t port) {
+    return policy_->allows(address, port);
+  };
+  PIXMILL_TRY(client_, http::Client::create(executor, std::move(client)));
+  return {};
+}
+
+void Runtime::build_work(Executor executor) {
+  queue_ = jobs::make_local_queue(executor);
+  ingest_ = std::make_unique<jobs::Ingest>(executor, store(), *queue_);
+  hosts_ = std::make_unique<fetch::HostLimits>(executor, settings_.hosts);
+  network_fetcher_ = fetch::make_http_fetcher(
+      {.client = *client_, .resolver = *resolver_, .policy = *policy_, .limits = *hosts_, .metrics = metrics_},
+      settings_.fetch);
+  if (options_.local_files) {
+    file_fetcher_ = make_local_files_fetcher(*network_fetcher_, settings_.fetch.body_bytes_max);
+  }
+  budget_ = std::make_unique<ByteBudget>(executor, settings_.memory_bytes_max);
+  pipeline_ = std::make_unique<pipeline::Pipeline>(
+      pipeline::PipelineParts{.fetcher = file_fetcher_ ? *file_fetcher_ : *network_fetcher_,
+                              .engines = *engines_,
+                              .blobs = *blobs_,
+                              .budget = *budget_,
+                              .metrics = metrics_});
+  settings_.worker.name = worker_name();
+  worker_ = std::make_unique<worker::Worker>(
+      executor,
+      worker::WorkerParts{
+          .store = store(), .queue = *queue_, .pipeline = *pipeline_, .clock = clock_, .metrics = metrics_},
+      settings_.worker);
+}
+
+Task<Result<std::unique_ptr<Runtime>>> Runtime::create(asio::io_context& io, Settings settings,
+                                                       RuntimeOptions options) {
+  std::unique_ptr<Runtime> runtime(new Runtime(std::move(settings), std::move(options)));
+  PIXMILL_CO_RETURN_IF_ERROR(runtime->open_stores());
+  PIXMILL_CO_RETURN_IF_ERROR(runtime->build_network(io.get_executor()));
+  auto engines = runtime->settings_.engines;
+  engines.executable = "/proc/self/exe";
+  PIXMILL_CO_TRY(runtime->engines_, co_await engine::Pool::create(io.get_executor(), engines, runtime->metrics_));
+  runtime->build_work(io.get_executor());
+  co_return runtime;
+}
+
+Task<void> Runtime::start() {
+  const auto removed = co_await worker::sweep_interrupted(store(), *blobs_, std::move(sqlite_.interrupted));
+  if (removed > 0) log::info("orphans_removed", {{"files", removed}});
+  worker_->start();
+}
+
+Task<void> Runtime::drain(milliseconds grace) {
+  stopping_ = true;
+  ingest_->stop();
+  hosts_->stop();
+  budget_->stop();
+  co_await worker_->drain(grace);
+  engines_->stop();
+}
+
+Task<void> Runtime::ingest_until_done(JobId job) {
+  while (!stopping_) {
+    const auto done = co_await ingest_->run(job);
+    if (done || !is_transient(done.error().code)) {
+      if (!done && done.error().code != ErrorCode::kCancelled) {
+        log::error("ingest_failed", {{"job", job.text()},
+                                     {"code", code_text(done.error())},
+                                     {"message", done.error().message},
+                                     {"detail", done.error().detail}});
+      }
+      co_return;
+    }
+    log::warning("ingest_waits", {{"job", job.text()}, {"code", code_text(done.error())}});
+    co_await pause_for(kIngestRetryWait);
+  }
+}
+
+}  // namespace pixmill::app

@@ -1,0 +1,96 @@
+// The composition root: every part of a process that works on items, built once, in the order of the tiers. `run` and
+// `serve` put their own front on top.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/settings.h"
+#include "base/byte_budget.h"
+#include "base/folder_lock.h"
+#include "base/metrics.h"
+#include "base/task.h"
+#include "engine/pool.h"
+#include "fetch/address_policy.h"
+#include "fetch/fetcher.h"
+#include "fetch/host_limits.h"
+#include "http/client.h"
+#include "http/resolver.h"
+#include "jobs/ingest.h"
+#include "jobs/job_document.h"
+#include "jobs/queue.h"
+#include "jobs/sqlite_store.h"
+#include "pipeline/process_item.h"
+#include "storage/blob_store.h"
+#include "worker/worker.h"
+
+namespace pixmill::app {
+
+struct RuntimeOptions {
+  std::string folder;  // locked by the caller
+  std::string database_path;
+  std::string files_root;  // where blob keys begin
+  std::string master_key;
+  jobs::Links links;                     // as events show them
+  std::vector<std::uint16_t> own_ports;  // that image and webhook addresses may not reach on this machine
+  bool local_files = false;              // items may be file: addresses made by `run` itself
+};
+
+class Runtime {
+ public:
+  // Opens the store (releasing what a killed process held), starts and tests the engines. Errors: those of the parts.
+  [[nodiscard]] static Task<Result<std::unique_ptr<Runtime>>> create(asio::io_context& io, Settings settings,
+                                                                     RuntimeOptions options);
+  ~Runtime();
+
+  // Removes what a killed process stored without a row, then starts the worker.
+  [[nodiscard]] Task<void> start();
+  // Stops fetching anew, lets items end for `grace`, releases the others, stops the engines.
+  [[nodiscard]] Task<void> drain(milliseconds grace);
+  // Ingests `job` to its end, through a full disk and an absent store; returns early when the process stops.
+  [[nodiscard]] Task<void> ingest_until_done(JobId job);
+
+  const Settings& settings() const { return settings_; }
+  const Clock& clock() const { return clock_; }
+  Metrics& metrics() { return metrics_; }
+  jobs::JobStore& store() { return *sqlite_.jobs; }
+  jobs::Outbox& outbox() { return *sqlite_.outbox; }
+  jobs::Queue& queue() { return *queue_; }
+  jobs::Ingest& ingest() { return *ingest_; }
+  storage::BlobStore& blobs() { return *blobs_; }
+  engine::Pool& engines() { return *engines_; }
+  const fetch::AddressPolicy& policy() const { return *policy_; }
+  http::Resolver& resolver() { return *resolver_; }
+  http::Client& client() { return *client_; }
+  fetch::HostLimits& hosts() { return *hosts_; }
+  worker::Worker& worker() { return *worker_; }
+
+ private:
+  Runtime(Settings settings, RuntimeOptions options);
+  [[nodiscard]] Result<void> open_stores();
+  [[nodiscard]] Result<void> build_network(Executor executor);
+  void build_work(Executor executor);
+
+  Settings settings_;
+  RuntimeOptions options_;
+  SystemClock clock_;
+  Metrics metrics_;
+  jobs::SqliteStore sqlite_;
+  std::unique_ptr<storage::BlobStore> blobs_;
+  std::unique_ptr<jobs::Queue> queue_;
+  std::unique_ptr<jobs::Ingest> ingest_;
+  std::unique_ptr<fetch::AddressPolicy> policy_;
+  std::unique_ptr<http::Resolver> resolver_;
+  std::unique_ptr<http::Client> client_;
+  std::unique_ptr<fetch::HostLimits> hosts_;
+  std::unique_ptr<fetch::Fetcher> network_fetcher_;
+  std::unique_ptr<fetch::Fetcher> file_fetcher_;
+  std::unique_ptr<engine::Pool> engines_;
+  std::unique_ptr<ByteBudget> budget_;
+  std::unique_ptr<pipeline::Pipeline> pipeline_;
+  std::unique_ptr<worker::Worker> worker_;
+  bool stopping_ = false;
+};
+
+}  // namespace pixmill::app

@@ -1,0 +1,223 @@
+#include "app/server_session.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+
+#include "api/api.h"
+#include "app/commands/commands.h"
+#include "app/runtime.h"
+#include "app/secrets.h"
+#include "base/folder_lock.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "base/wakeup.h"
+#include "http/server.h"
+#include "webhook/deliverer.h"
+
+namespace pixmill::app {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr milliseconds kRequestGrace{2'000};
+constexpr milliseconds kItemGrace{6'000};  // with the rest below 10 s: what service managers and P12 allow
+constexpr milliseconds kForever = std::chrono::hours(1);
+
+class ServerSession {
+ public:
+  ServerSession(asio::io_context& io, Settings settings, std::string master_key, WebhookSecret secret)
+      : io_(io),
+        settings_(std::move(settings)),
+        master_key_(std::move(master_key)),
+        secret_(std::move(secret)),
+        signals_(io, SIGINT, SIGTERM),
+        stop_(io.get_executor()) {}
+
+  // Binds the port first, so that a port in use is said before anything else happens.
+  Result<void> listen();
+  Task<void> main();
+  [[nodiscard]] ExitCode exit_code() const { return exit_code_; }
+  [[nodiscard]] bool left_work_behind() const { return runtime_ != nullptr && runtime_->worker().in_flight() > 0; }
+
+ private:
+  Task<Result<void>> start();
+  Task<void> shut_down();
+  void start_webhooks();
+  void on_signal();
+  [[nodiscard]] jobs::Links links() const;
+  [[nodiscard]] api::ApiOptions api_options() const;
+
+  asio::io_context& io_;
+  Settings settings_;
+  std::string master_key_;
+  WebhookSecret secret_;
+  asio::signal_set signals_;
+  Wakeup stop_;
+  bool stopping_ = false;
+  ExitCode exit_code_ = ExitCode::kOk;
+  std::unique_ptr<Runtime> runtime_;
+  std::unique_ptr<webhook::Deliverer> deliverer_;
+  std::unique_ptr<api::Api> api_;
+  http::Server::RequestHandler handler_;
+  std::unique_ptr<http::Server> server_;
+};
+
+Result<void> ServerSession::listen() {
+  http::ServerOptions options;
+  options.host = settings_.host;
+  options.port = settings_.port;
+  // Connections are accepted only after start(), when the real handler is there.
+  PIXMILL_TRY(server_, http::Server::create(io_.get_executor(), std::move(options),
+                                            [this](http::Request& request) { return handler_(request); }));
+  return {};
+}
+
+jobs::Links ServerSession::links() const {
+  std::string base = settings_.public_base_url;
+  if (base.empty()) {
+    const bool is_ipv6 = settings_.host.find(':') != std::string::npos;
+    base = fmt::format("http://{}{}{}:{}", is_ipv6 ? "[" : "", settings_.host, is_ipv6 ? "]" : "", server_->port());
+  }
+  return {.base_url = base, .files_base = base + "/files"};
+}
+
+api::ApiOptions ServerSession::api_options() const {
+  api::ApiOptions options;
+  options.links = links();
+  options.spool_folder = settings_.data_folder + "/spool";
+  options.data_folder = settings_.data_folder;
+  options.version = std::string(kVersion);
+  options.default_recipe = settings_.default_recipe;
+  options.frontend_url = settings_.frontend_url;
+  options.cors_allow_all = settings_.cors_allow_all;
+  options.allowed_hosts = settings_.allowed_hosts;
+  options.free_bytes_min = settings_.disk_free_bytes_min;
+  return options;
+}
+
+void ServerSession::start_webhooks() {
+  webhook::DelivererParts parts{.outbox = runtime_->outbox(),
+                                .client = runtime_->client(),
+                                .resolver = runtime_->resolver(),
+                                .policy = runtime_->policy(),
+                                .clock = runtime_->clock(),
+                                .metrics = runtime_->metrics()};
+  deliverer_ = std::make_unique<webhook::Deliverer>(io_.get_executor(), parts, secret_, settings_.webhooks);
+  runtime_->worker().on_jobs_finished([this](const std::vector<JobId>& jobs) {
+    for (const auto& job : jobs) log::info("job_finished", {{"job", job.text()}});
+    deliverer_->wake();
+  });
+}
+
+Task<Result<void>> ServerSession::start() {
+  RuntimeOptions options{.folder = settings_.data_folder,
+                         .database_path = settings_.data_folder + "/pixmill.db",
+                         .files_root = settings_.data_folder + "/files",
+                         .master_key = master_key_,
+                         .links = links(),
+                         .own_ports = std::vector<std::uint16_t>(1, server_->port()),
+                         .local_files = false};
+  PIXMILL_CO_TRY(runtime_, co_await Runtime::create(io_, settings_, std::move(options)));
+  start_webhooks();
+  api::ApiParts parts{.store = runtime_->store(),
+                      .outbox = runtime_->outbox(),
+                      .queue = runtime_->queue(),
+                      .ingest = runtime_->ingest(),
+                      .blobs = runtime_->blobs(),
+                      .policy = runtime_->policy(),
+                      .clock = runtime_->clock(),
+                      .metrics = runtime_->metrics(),
+                      .engines = &runtime_->engines(),
+                      .wake_deliverer = [this] { deliverer_->wake(); }};
+  api_ = std::make_unique<api::Api>(io_.get_executor(), std::move(parts), api_options());
+  handler_ = api_->handler();
+  PIXMILL_CO_RETURN_IF_ERROR(co_await api_->start());
+  co_await runtime_->start();
+  deliverer_->start();
+  server_->start();
+  co_return Result<void>{};
+}
+
+void ServerSession::on_signal() {
+  signals_.async_wait([this](const boost::system::error_code& error, int) {
+    if (error) return;
+    if (stopping_) ::_exit(static_cast<int>(ExitCode::kInterrupted));
+    stopping_ = true;
+    stop_.ring();
+    on_signal();
+  });
+}
+
+Task<void> ServerSession::main() {
+  on_signal();
+  const auto started = co_await start();
+  if (!started) {
+    log::debug("start_failed", {{"detail", started.error().detail}});
+    exit_code_ = refuse(started.error());
+  } else {
+    std::fprintf(stderr, "pixmill %.*s listening on %s\n", static_cast<int>(kVersion.size()), kVersion.data(),
+                 links().base_url.c_str());
+    log::info("started", {{"address", links().base_url}, {"engines", runtime_->engines().engines()}});
+    while (!stopping_) co_await stop_.wait(kForever);
+    log::info("stopping");
+  }
+  co_await shut_down();
+  signals_.cancel();
+}
+
+Task<void> ServerSession::shut_down() {
+  if (server_) co_await server_->stop(kRequestGrace);
+  if (runtime_) co_await runtime_->drain(kItemGrace);
+  if (deliverer_) co_await deliverer_->stop();
+  if (api_) co_await api_->stop();
+}
+
+}  // namespace
+
+Result<void> check_listen_address(const std::string& host, bool no_auth) {
+  boost::system::error_code error;
+  const auto address = asio::ip::make_address(host, error);
+  if (error) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("--host {}: give a literal address, such as 127.0.0.1, ::1 or 0.0.0.0", host));
+  }
+  if (address.is_loopback() || no_auth) return {};
+  return fail(
+      ErrorCode::kInvalidArgument,
+      fmt::format(
+          "--host {} reaches beyond this machine, and this version has no API keys: anyone who can connect could "
+          "submit jobs and read results. Listen on 127.0.0.1 behind a proxy that authenticates, or say --no-auth",
+          host));
+}
+
+ExitCode serve_here(Settings settings) {
+  const auto lock = FolderLock::take(settings.data_folder);
+  if (!lock) return refuse(lock.error());
+  auto master_key = load_master_key(settings.data_folder, settings.master_key);
+  if (!master_key) return refuse(master_key.error());
+  auto secret = load_webhook_secret(settings.data_folder, *master_key, settings.webhook_secret);
+  if (!secret) return refuse(secret.error());
+
+  asio::io_context io(1);
+  auto session = std::make_unique<ServerSession>(io, std::move(settings), std::move(*master_key), std::move(*secret));
+  if (const auto listening = session->listen(); !listening) return refuse(listening.error());
+  asio::co_spawn(io, session->main(), [](const std::exception_ptr& error) { PIXMILL_CHECK(error == nullptr); });
+  io.run();
+  const ExitCode code = session->exit_code();
+  if (session->left_work_behind()) {
+    std::fflush(nullptr);
+    ::_exit(static_cast<int>(code));
+  }
+  return code;
+}
+
+}  // namespace pixmill::app

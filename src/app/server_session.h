@@ -1,0 +1,18 @@
+// `pixmill serve`: HTTP, webhooks and a worker on one loop. Blocking: runs until SIGTERM or SIGINT, then drains.
+#pragma once
+
+#include <string>
+
+#include "app/exit_code.h"
+#include "app/settings.h"
+#include "base/error.h"
+
+namespace pixmill::app {
+
+// There are no API keys yet, so only loopback is safe by default (PROMISES P51).
+// Errors: kInvalidArgument when `host` is no literal address, or reaches beyond this machine without `no_auth`.
+[[nodiscard]] Result<void> check_listen_address(const std::string& host, bool no_auth);
+
+[[nodiscard]] ExitCode serve_here(Settings settings);
+
+}  // namespace pixmill::app

@@ -1,0 +1,56 @@
+// Everything that can be set, read once at start: defaults, then the environment (and .env), then the command line on
+// top. docs/OPERATIONS.md lists the variables; a CTest compares that list with this file.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/env.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "engine/pool.h"
+#include "fetch/fetcher.h"
+#include "fetch/host_limits.h"
+#include "storage/local_store.h"
+#include "webhook/deliverer.h"
+#include "worker/worker.h"
+
+namespace pixmill::app {
+
+struct Settings {
+  fetch::FetchOptions fetch;
+  fetch::HostLimitOptions hosts;
+  std::string allow;        // FETCH_ALLOW: CIDRs besides the public addresses
+  std::string dns_servers;  // PIXMILL_DNS_SERVERS; "": as the system says
+  std::string ca_file;      // FETCH_CA_FILE: more trusted roots, PEM
+  engine::PoolOptions engines;
+  worker::WorkerOptions worker;
+  webhook::DelivererOptions webhooks;
+  std::uint64_t memory_bytes_max = 96ULL << 20;  // of source and result bytes in flight in this process
+  std::uint64_t disk_free_bytes_min = 100ULL << 20;
+  storage::Durability durability = storage::Durability::kProcess;
+  log::Level log_level = log::Level::kInfo;
+  log::Format log_format = log::Format::kText;
+
+  // serve
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 8000;
+  std::string data_folder = "./pixmill-data";
+  std::string public_base_url;  // "" : http://host:port
+  std::string frontend_url = "http://localhost:3000";
+  bool cors_allow_all = false;
+  std::vector<std::string> allowed_hosts;   // empty or "*": any Host header
+  std::string default_recipe = "compress";  // of /imgproc/upload
+  std::string webhook_secret;               // WEBHOOK_SECRET; "": made at first start
+  std::string master_key;                   // PIXMILL_MASTER_KEY, base64 of 32 bytes; "": <data>/master.key
+};
+
+// Errors: kInvalidArgument, naming the variable, its value and what is allowed.
+[[nodiscard]] Result<Settings> load_settings(const Env& env);
+
+// The original platform's services that this version cannot use yet. Pixmill refuses to start rather than silently take
+// SQLite or the local disk instead. Errors: kInvalidArgument naming the variables.
+[[nodiscard]] Result<void> refuse_unsupported_services(const Env& env);
+
+}  // namespace pixmill::app

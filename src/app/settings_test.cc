@@ -1,0 +1,82 @@
+#include "app/settings.h"
+
+#include <gtest/gtest.h>
+
+namespace pixmill::app {
+namespace {
+
+Result<Settings> load(std::map<std::string, std::string> values) {
+  return load_settings(Env::from_map(std::move(values)));
+}
+
+TEST(Settings, DefaultsAreThePromisedOnes) {
+  const auto settings = load({});
+  ASSERT_TRUE(settings);
+  EXPECT_EQ(settings->host, "127.0.0.1");
+  EXPECT_EQ(settings->port, 8000);
+  EXPECT_EQ(settings->worker.lease, seconds(30));
+  EXPECT_EQ(settings->worker.heartbeat, seconds(10));
+  EXPECT_EQ(settings->engines.picture_deadline, seconds(20));
+  EXPECT_EQ(settings->engines.memory_bytes_max, 512ULL << 20);
+  EXPECT_EQ(settings->fetch.body_bytes_max, 50ULL << 20);
+  EXPECT_EQ(settings->engines.limits.pixels_max, 100'000'000u);
+  EXPECT_EQ(settings->hosts.per_host, 16u);
+  EXPECT_EQ(settings->allow, "");
+}
+
+TEST(Settings, EnvironmentIsRead) {
+  const auto settings = load({{"TMP_OUTPUT_PATH", "/srv/x"},
+                              {"PIXMILL_LEASE_MS", "2000"},
+                              {"PIXMILL_HEARTBEAT_MS", "500"},
+                              {"FETCH_HOST_RATE", "2.5"},
+                              {"ALLOWED_HOSTS", "Shop.example, .example.org"},
+                              {"PUBLIC_BASE_URL", "https://img.example/"},
+                              {"CORS_ALLOW_ALL", "True"},
+                              {"PIXMILL_WEBHOOK_SCHEDULE_MS", "0, 10,20"},
+                              {"LOG_FORMAT", "json"}});
+  ASSERT_TRUE(settings) << settings.error().message;
+  EXPECT_EQ(settings->data_folder, "/srv/x");
+  EXPECT_EQ(settings->worker.lease, seconds(2));
+  EXPECT_EQ(settings->hosts.requests_per_second, 2.5);
+  EXPECT_EQ(settings->allowed_hosts, (std::vector<std::string>{"shop.example", ".example.org"}));
+  EXPECT_EQ(settings->public_base_url, "https://img.example");
+  EXPECT_TRUE(settings->cors_allow_all);
+  EXPECT_EQ(settings->webhooks.schedule,
+            (std::vector<milliseconds>{milliseconds(0), milliseconds(10), milliseconds(20)}));
+  EXPECT_EQ(settings->log_format, log::Format::kJson);
+}
+
+TEST(Settings, WrongValuesNameTheVariable) {
+  const std::map<std::string, std::string> wrong = {
+      {"FETCH_TIMEOUT_MS", "soon"},
+      {"FETCH_PER_HOST", "257"},
+      {"FETCH_HOST_RATE", "-1"},
+      {"PIXMILL_ENGINES", "1000"},
+      {"CORS_ALLOW_ALL", "perhaps"},
+      {"DEFAULT_RECIPE", "format=bmp"},
+      {"LOG_LEVEL", "loud"},
+      {"LOG_FORMAT", "xml"},
+      {"PIXMILL_WEBHOOK_SCHEDULE_MS", "1,x"},
+      {"PIXMILL_HEARTBEAT_MS", "20000"},
+      {"IMAGE_MAX_PIXELS", "0"},
+      {"PIXMILL_ATTEMPTS", "0"},
+  };
+  for (const auto& [name, value] : wrong) {
+    const auto settings = load({{name, value}});
+    ASSERT_FALSE(settings) << name;
+    EXPECT_EQ(settings.error().code, ErrorCode::kInvalidArgument) << name;
+    EXPECT_NE(settings.error().message.find(name), std::string::npos) << settings.error().message;
+  }
+}
+
+TEST(Settings, OldServicesAreRefusedByName) {
+  EXPECT_TRUE(refuse_unsupported_services(Env::from_map({})));
+  for (const auto* name : {"DATABASE_URL", "REDIS_URL", "REDIS_HOST", "AWS_STORAGE_BUCKET_NAME", "AWS_ENDPOINT_URL"}) {
+    const auto refused = refuse_unsupported_services(Env::from_map({{name, "something"}}));
+    ASSERT_FALSE(refused) << name;
+    EXPECT_NE(refused.error().message.find(name), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace pixmill::app

@@ -1,0 +1,127 @@
+#include "worker/item_runner.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "fetch/fetcher.h"
+#include "image/format.h"
+
+namespace pixmill::worker {
+
+namespace {
+
+constexpr std::size_t kPlansMax = 256;      // jobs whose plan is kept at hand
+constexpr milliseconds kTryAgainIn{1'000};  // after a full host queue or a store that was away
+
+pipeline::StoredOutput to_stored(const jobs::Output& output) {
+  return {.rendition = output.rendition,
+          .key = output.key,
+          .bytes = output.bytes,
+          .width_px = output.width_px,
+          .height_px = output.height_px,
+          .format = image::parse_format(output.format).value_or(image::Format::kJpeg),
+          .quality = output.quality,
+          .sha256 = output.sha256,
+          .note = output.note};
+}
+
+jobs::Output to_output(pipeline::StoredOutput stored) {
+  return {.rendition = std::move(stored.rendition),
+          .key = std::move(stored.key),
+          .bytes = stored.bytes,
+          .width_px = stored.width_px,
+          .height_px = stored.height_px,
+          .format = std::string(image::format_name(stored.format)),
+          .quality = stored.quality,
+          .sha256 = std::move(stored.sha256),
+          .note = std::move(stored.note)};
+}
+
+// The item was not at fault and nothing was learnt about it.
+bool should_give_back(const Error& error) {
+  return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kCancelled;
+}
+
+}  // namespace
+
+pipeline::ItemTask to_task(const jobs::ClaimedItem& item, std::shared_ptr<const pipeline::JobPlan> plan) {
+  pipeline::ItemTask task{.plan = std::move(plan),
+                          .row = item.row,
+                          .index = item.index,
+                          .url = item.url,
+                          .output_stem = item.output_stem,
+                          .same_as = {},
+                          .same_as_bytes_in = item.same_as_bytes_in};
+  for (const auto& output : item.same_as_outputs) task.same_as.push_back(to_stored(output));
+  return task;
+}
+
+jobs::ItemSuccess to_success(pipeline::Succeeded succeeded) {
+  jobs::ItemSuccess success{.bytes_in = succeeded.bytes_in, .outputs = {}};
+  for (auto& output : succeeded.outputs) success.outputs.push_back(to_output(std::move(output)));
+  return success;
+}
+
+ItemRunner::ItemRunner(jobs::JobStore& store, pipeline::Pipeline& pipeline, const Clock& clock, jobs::RetryPolicy retry)
+    : store_(store), pipeline_(pipeline), clock_(clock), retry_(retry) {}
+
+Task<Result<ItemRunner::PlanPtr>> ItemRunner::plan_for(JobId job) {
+  if (const auto found = plans_.find(job); found != plans_.end()) co_return found->second;
+  PIXMILL_CO_TRY(auto record, co_await store_.job(job));
+  PIXMILL_CO_TRY(auto recipe, image::parse_recipe(record.recipe));
+  auto plan = std::make_shared<pipeline::JobPlan>();
+  plan->job_id = job.text();
+  plan->recipe = std::move(recipe);
+  plan->blob_prefix = record.blob_prefix;
+  for (auto& header : record.headers) {
+    plan->headers.push_back({std::move(header.host), std::move(header.name), std::move(header.value)});
+  }
+  if (plans_.size() >= kPlansMax) plans_.clear();
+  plans_.insert_or_assign(job, plan);
+  co_return plan;
+}
+
+Task<std::variant<jobs::ItemOutcome, GiveBack>> ItemRunner::run(jobs::ClaimedItem item) {
+  if (!item.same_as_error_code.empty()) {
+    jobs::ItemFailure same{.code = item.same_as_error_code,
+                           .message = item.same_as_error_message,
+                           .engine_crash = false,
+                           .retry_at = std::nullopt};
+    co_return jobs::ItemOutcome{.lease = item.lease, .result = std::move(same), .times = {}};
+  }
+  auto plan = co_await plan_for(item.job);
+  if (!plan) {
+    log::error("job_unreadable", {{"job", item.job.text()}, {"message", plan.error().message}});
+    co_return GiveBack{.ready_in = kTryAgainIn};
+  }
+  auto outcome = co_await pipeline_.process(to_task(item, *plan));
+  jobs::ItemOutcome recorded{.lease = item.lease,
+                             .result = jobs::ItemSuccess{},
+                             .times = {.fetch_ms = outcome.times.fetch.count(),
+                                       .transform_ms = outcome.times.transform.count(),
+                                       .store_ms = outcome.times.store.count()}};
+  if (auto* failed = std::get_if<pipeline::Failed>(&outcome.result)) {
+    if (should_give_back(failed->error)) co_return GiveBack{.ready_in = kTryAgainIn};
+    recorded.result = failure(item, failed->error);
+  } else {
+    recorded.result = to_success(std::get<pipeline::Succeeded>(std::move(outcome.result)));
+  }
+  co_return recorded;
+}
+
+jobs::ItemFailure ItemRunner::failure(const jobs::ClaimedItem& item, const Error& error) {
+  const bool crash = error.code == ErrorCode::kEngineCrash;
+  const jobs::FailedAttempt attempt{.attempt = item.attempt,
+                                    .engine_crashes = item.engine_crashes + (crash ? 1 : 0),
+                                    .jitter = std::uniform_real_distribution<double>(0, 1)(random_)};
+  auto retry_at = jobs::next_attempt_at(retry_, error, attempt, clock_.now());
+  log::debug("item_failed", {{"job", item.job.text()},
+                             {"item", item.lease.item},
+                             {"code", code_text(error)},
+                             {"attempt", item.attempt},
+                             {"final", !retry_at.has_value()},
+                             {"detail", error.detail}});
+  return {.code = code_text(error), .message = error.message, .engine_crash = crash, .retry_at = retry_at};
+}
+
+}  // namespace pixmill::worker

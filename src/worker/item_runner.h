@@ -1,0 +1,46 @@
+// What one claimed item goes through: its job's plan, the pipeline, and the translation between the pipeline's words
+// and the store's. Lives on the loop.
+#pragma once
+
+#include <memory>
+#include <random>
+#include <unordered_map>
+#include <variant>
+
+#include "base/task.h"
+#include "jobs/job_store.h"
+#include "jobs/retry_policy.h"
+#include "pipeline/process_item.h"
+
+namespace pixmill::worker {
+
+// Not an outcome: the item goes back to the queue without counting an attempt.
+struct GiveBack {
+  milliseconds ready_in{0};
+};
+
+class ItemRunner {
+ public:
+  // All must outlive it.
+  ItemRunner(jobs::JobStore& store, pipeline::Pipeline& pipeline, const Clock& clock, jobs::RetryPolicy retry);
+
+  [[nodiscard]] Task<std::variant<jobs::ItemOutcome, GiveBack>> run(jobs::ClaimedItem item);
+
+ private:
+  using PlanPtr = std::shared_ptr<const pipeline::JobPlan>;
+  [[nodiscard]] Task<Result<PlanPtr>> plan_for(JobId job);
+  [[nodiscard]] jobs::ItemFailure failure(const jobs::ClaimedItem& item, const Error& error);
+
+  jobs::JobStore& store_;
+  pipeline::Pipeline& pipeline_;
+  const Clock& clock_;
+  jobs::RetryPolicy retry_;
+  std::mt19937_64 random_{std::random_device{}()};
+  std::unordered_map<JobId, PlanPtr> plans_;
+};
+
+// The two vocabularies of one thing; tier 3 modules do not know each other.
+[[nodiscard]] pipeline::ItemTask to_task(const jobs::ClaimedItem& item, std::shared_ptr<const pipeline::JobPlan> plan);
+[[nodiscard]] jobs::ItemSuccess to_success(pipeline::Succeeded succeeded);
+
+}  // namespace pixmill::worker

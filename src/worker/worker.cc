@@ -1,0 +1,298 @@
+#include "worker/worker.h"
+
+#include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <map>
+#include <utility>
+
+#include "base/log.h"
+#include "base/wakeup.h"
+#include "worker/item_runner.h"
+#include "worker/recorder.h"
+#include "worker/rescuer.h"
+
+namespace pixmill::worker {
+
+namespace {
+
+constexpr std::uint32_t kClaimMax = 64;
+constexpr milliseconds kStoreAwayWait{500};
+constexpr milliseconds kRoomWait{1'000};
+constexpr milliseconds kAbortWait{2'000};
+
+using ItemKey = std::pair<std::int64_t, std::uint64_t>;  // job number, item
+
+ItemKey key_of(const jobs::Lease& lease) { return {lease.job_no, lease.item}; }
+
+}  // namespace
+
+struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
+  // An item between its claim and its record. `abort` ends its coroutine at the next wait.
+  struct Held {
+    jobs::Lease lease;
+    JobId job;
+    bool running = true;  // false: done, waiting for the recorder
+    asio::cancellation_signal abort;
+  };
+
+  Impl(Executor executor_in, WorkerParts parts_in, WorkerOptions options_in)
+      : executor(executor_in),
+        parts(parts_in),
+        options(std::move(options_in)),
+        runner(parts.store, parts.pipeline, parts.clock, options.retry),
+        recorder(executor, parts.store, parts.metrics,
+                 [this](const auto& outcomes, const auto& report) { recorded(outcomes, report); }),
+        rescuer(executor, parts.store, parts.queue, parts.metrics, options.rescue_every,
+                [this](const auto& jobs) { announce_finished(jobs); }),
+        room(executor),
+        heart(executor),
+        emptied(executor),
+        succeeded(
+            parts.metrics.counter("pixmill_items_total", "Recorded attempts by result.", {{"result", "succeeded"}})),
+        failed(parts.metrics.counter("pixmill_items_total", "Recorded attempts by result.", {{"result", "failed"}})),
+        retried(parts.metrics.counter("pixmill_items_total", "Recorded attempts by result.", {{"result", "retried"}})),
+        in_flight_gauge(parts.metrics.gauge("pixmill_items_in_flight", "Items claimed and not yet recorded.")) {}
+
+  Task<void> claim_loop();
+  Task<bool> claim_once();
+  Task<void> heartbeat_loop();
+  Task<void> cancel_loop();
+  Task<void> run_item(jobs::ClaimedItem item);
+  Task<void> give_back(jobs::Lease lease, milliseconds ready_in);
+  Task<void> stop_everything(milliseconds grace);
+
+  void spawn(jobs::ClaimedItem item);
+  void recorded(const std::vector<jobs::ItemOutcome>& outcomes, const jobs::FinishReport& report);
+  void announce_finished(const std::vector<JobId>& jobs) const;
+  void forget(const jobs::Lease& lease);
+  void abort_items(const std::function<bool(const Held&)>& which);
+  [[nodiscard]] std::uint32_t free_room() const;
+
+  Executor executor;
+  WorkerParts parts;
+  WorkerOptions options;
+  ItemRunner runner;
+  Recorder recorder;
+  Rescuer rescuer;
+  Wakeup room;     // an item left
+  Wakeup heart;    // stops the heartbeat
+  Wakeup emptied;  // nothing is held any more, or a loop ended
+  std::map<ItemKey, std::unique_ptr<Held>> held;
+  std::function<void(const std::vector<JobId>&)> on_finished;
+  bool draining = false;
+  bool stopped = false;
+  int loops = 0;
+  Counter succeeded, failed, retried;
+  Gauge in_flight_gauge;
+};
+
+Worker::Worker(Executor executor, WorkerParts parts, WorkerOptions options)
+    : impl_(std::make_shared<Impl>(std::move(executor), parts, std::move(options))) {}
+
+Worker::~Worker() = default;
+
+void Worker::on_jobs_finished(std::function<void(const std::vector<JobId>&)> callback) {
+  impl_->on_finished = std::move(callback);
+}
+
+std::uint32_t Worker::in_flight() const { return static_cast<std::uint32_t>(impl_->held.size()); }
+
+void Worker::cancel_soon() { impl_->rescuer.soon(); }
+
+void Worker::start() {
+  const auto launch = [impl = impl_](Task<void> loop) {
+    ++impl->loops;
+    asio::co_spawn(impl->executor, std::move(loop), [impl](const std::exception_ptr& error) {
+      PIXMILL_CHECK(error == nullptr);
+      --impl->loops;
+      impl->emptied.ring();
+    });
+  };
+  launch(impl_->claim_loop());
+  launch(impl_->heartbeat_loop());
+  launch(impl_->cancel_loop());
+  launch(impl_->recorder.run());
+  launch(impl_->rescuer.run());
+}
+
+Task<void> Worker::drain(milliseconds grace) { co_await impl_->stop_everything(grace); }
+
+std::uint32_t Worker::Impl::free_room() const {
+  const auto used = static_cast<std::uint32_t>(held.size());
+  return used >= options.items_in_flight ? 0 : options.items_in_flight - used;
+}
+
+Task<void> Worker::Impl::claim_loop() {
+  // A claim is one transaction, so it waits until a good part of a batch has room.
+  const std::uint32_t worth_claiming = std::min(kClaimMax / 4, options.items_in_flight);
+  while (!draining) {
+    if (free_room() < worth_claiming) {
+      co_await room.wait(kRoomWait);
+      continue;
+    }
+    const bool found = co_await claim_once();
+    if (!found && draining) break;
+  }
+}
+
+// Claims a batch and starts it; waits for the doorbell when there is nothing. False when nothing was claimed.
+Task<bool> Worker::Impl::claim_once() {
+  jobs::ClaimRequest request{.worker = options.name, .limit = std::min(kClaimMax, free_room()), .lease = options.lease};
+  auto claim = co_await parts.store.claim(std::move(request));
+  if (!claim) {
+    log::warning("claim_failed", {{"code", code_text(claim.error())}, {"detail", claim.error().detail}});
+    co_await pause_for(kStoreAwayWait);
+    co_return false;
+  }
+  if (!claim->items.empty()) {
+    for (auto& item : claim->items) spawn(std::move(item));
+    in_flight_gauge.set(static_cast<double>(held.size()));
+    co_return true;
+  }
+  milliseconds wait = options.idle_poll;
+  if (claim->next_ready_at) wait = std::clamp(*claim->next_ready_at - parts.clock.now(), milliseconds(1), wait);
+  co_await parts.queue.wait(wait);
+  co_return false;
+}
+
+void Worker::Impl::spawn(jobs::ClaimedItem item) {
+  auto entry = std::make_unique<Held>();
+  entry->lease = item.lease;
+  entry->job = item.job;
+  const auto slot = entry->abort.slot();
+  const auto lease = item.lease;
+  // A second claim of an item we still hold means that its first lease expired: that first result will be fenced.
+  held.insert_or_assign(key_of(lease), std::move(entry));
+  asio::co_spawn(
+      executor, run_item(std::move(item)),
+      asio::bind_cancellation_slot(slot, [self = shared_from_this(), lease](const std::exception_ptr& error) {
+        // Aborted in the middle: the item goes back unfinished.
+        if (!error) return;
+        asio::co_spawn(self->executor, self->give_back(lease, milliseconds(0)), asio::detached);
+      }));
+}
+
+Task<void> Worker::Impl::run_item(jobs::ClaimedItem item) {
+  const jobs::Lease lease = item.lease;
+  auto result = co_await runner.run(std::move(item));
+  if (const auto* back = std::get_if<GiveBack>(&result)) {
+    co_await give_back(lease, back->ready_in);
+    co_return;
+  }
+  if (const auto found = held.find(key_of(lease)); found != held.end()) found->second->running = false;
+  recorder.add(std::get<jobs::ItemOutcome>(std::move(result)));
+}
+
+Task<void> Worker::Impl::give_back(jobs::Lease lease, milliseconds ready_in) {
+  std::optional<TimePoint> ready_at;
+  if (ready_in.count() > 0 && !draining) ready_at = parts.clock.now() + ready_in;
+  std::vector<jobs::Lease> leases(1, lease);
+  const auto released = co_await parts.store.release(std::move(leases), ready_at);
+  // If the store is away the lease runs out by itself.
+  if (!released) log::warning("release_failed", {{"code", code_text(released.error())}});
+  forget(lease);
+}
+
+void Worker::Impl::forget(const jobs::Lease& lease) {
+  const auto found = held.find(key_of(lease));
+  if (found != held.end() && found->second->lease == lease) held.erase(found);
+  in_flight_gauge.set(static_cast<double>(held.size()));
+  room.ring();
+  if (held.empty()) emptied.ring();
+}
+
+void Worker::Impl::recorded(const std::vector<jobs::ItemOutcome>& outcomes, const jobs::FinishReport& report) {
+  for (const auto& outcome : outcomes) {
+    forget(outcome.lease);
+    if (std::ranges::find(report.fenced, outcome.lease) != report.fenced.end()) continue;
+    const auto* failure = std::get_if<jobs::ItemFailure>(&outcome.result);
+    if (failure == nullptr) {
+      succeeded.add();
+    } else {
+      (failure->retry_at ? retried : failed).add();
+    }
+  }
+  for (const auto& lease : report.fenced) {
+    log::warning("outcome_fenced", {{"job_no", lease.job_no}, {"item", lease.item}, {"token", lease.token}});
+  }
+  announce_finished(report.jobs_finished);
+}
+
+void Worker::Impl::announce_finished(const std::vector<JobId>& jobs) const {
+  if (!jobs.empty() && on_finished) on_finished(jobs);
+}
+
+Task<void> Worker::Impl::heartbeat_loop() {
+  while (!stopped) {
+    co_await heart.wait(options.heartbeat);
+    if (held.empty() || stopped) continue;
+    std::vector<jobs::Lease> leases;
+    leases.reserve(held.size());
+    for (const auto& [key, entry] : held) leases.push_back(entry->lease);
+    const auto lost = co_await parts.store.renew(std::move(leases), options.lease);
+    if (!lost) {
+      log::warning("heartbeat_failed", {{"code", code_text(lost.error())}, {"detail", lost.error().detail}});
+      continue;
+    }
+    for (const auto& lease : *lost) {
+      abort_items([&lease](const Held& entry) { return entry.lease == lease; });
+    }
+  }
+}
+
+// A cancelled job's items stop where they are, so that `cancelled` comes soon and nothing of it is fetched afterwards.
+Task<void> Worker::Impl::cancel_loop() {
+  while (!stopped) {
+    co_await pause_for(options.cancel_poll);
+    if (held.empty()) continue;
+    jobs::JobQuery query{.state = jobs::JobState::kCancelling, .limit = 100, .before = std::nullopt};
+    const auto page = co_await parts.store.jobs(std::move(query));
+    if (!page) continue;
+    for (const auto& job : page->jobs) {
+      abort_items([&job](const Held& entry) { return entry.job == job.id; });
+    }
+    if (!page->jobs.empty()) rescuer.soon();
+  }
+}
+
+void Worker::Impl::abort_items(const std::function<bool(const Held&)>& which) {
+  std::vector<ItemKey> keys;  // emit() may end a coroutine at once, which changes `held`
+  for (const auto& [key, entry] : held) {
+    if (entry->running && which(*entry)) keys.push_back(key);
+  }
+  for (const auto& key : keys) {
+    if (const auto found = held.find(key); found != held.end()) {
+      found->second->abort.emit(asio::cancellation_type::terminal);
+    }
+  }
+}
+
+Task<void> Worker::Impl::stop_everything(milliseconds grace) {
+  draining = true;
+  parts.queue.stop();
+  room.ring();
+  const auto give_up_at = std::chrono::steady_clock::now() + grace;
+  while (!held.empty() && std::chrono::steady_clock::now() < give_up_at) {
+    co_await emptied.wait(std::min(grace, milliseconds(100)));
+  }
+  if (!held.empty()) {
+    log::info("drain_released_items", {{"items", held.size()}});
+    abort_items([](const Held&) { return true; });
+    const auto abort_until = std::chrono::steady_clock::now() + kAbortWait;
+    while (!held.empty() && std::chrono::steady_clock::now() < abort_until) co_await emptied.wait(milliseconds(50));
+  }
+  stopped = true;
+  heart.ring();
+  rescuer.stop();
+  if (held.empty()) {
+    recorder.stop();
+  } else {
+    recorder.give_up();
+  }
+  while (loops > 0) co_await emptied.wait(milliseconds(100));
+}
+
+}  // namespace pixmill::worker

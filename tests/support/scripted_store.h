@@ -1,0 +1,63 @@
+// A JobStore whose answers a test writes down: for testing what stands above the store. Verbs without a script answer
+// kInternal.
+#pragma once
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "jobs/job_store.h"
+
+namespace pixmill::testing {
+
+class ScriptedStore : public jobs::JobStore {
+ public:
+  std::function<Result<jobs::FinishReport>(const std::vector<jobs::ItemOutcome>&)> on_finish;
+  std::function<Result<RescueReport>()> on_rescue;
+  std::function<Result<jobs::Claim>(const jobs::ClaimRequest&)> on_claim;
+  std::function<Result<std::vector<jobs::Lease>>(const std::vector<jobs::Lease>&)> on_renew;
+  std::function<Result<void>(const std::vector<jobs::Lease>&, std::optional<TimePoint>)> on_release;
+  std::function<Result<jobs::Job>(const JobId&)> on_job;
+  std::function<Result<jobs::JobPage>(const jobs::JobQuery&)> on_jobs;
+  std::function<Result<std::vector<std::string>>(const std::vector<std::string>&)> on_unreferenced;
+
+  Task<Result<jobs::FinishReport>> finish(std::vector<jobs::ItemOutcome> outcomes) override {
+    co_return on_finish ? on_finish(outcomes) : unscripted();
+  }
+  Task<Result<RescueReport>> rescue() override { co_return on_rescue ? on_rescue() : unscripted(); }
+  Task<Result<jobs::Claim>> claim(jobs::ClaimRequest request) override {
+    co_return on_claim ? on_claim(request) : unscripted();
+  }
+  Task<Result<std::vector<jobs::Lease>>> renew(std::vector<jobs::Lease> leases, milliseconds) override {
+    co_return on_renew ? on_renew(leases) : unscripted();
+  }
+  Task<Result<void>> release(std::vector<jobs::Lease> leases, std::optional<TimePoint> ready_at) override {
+    co_return on_release ? on_release(leases, ready_at) : unscripted();
+  }
+  Task<Result<jobs::Job>> job(JobId id) override { co_return on_job ? on_job(id) : unscripted(); }
+  Task<Result<jobs::JobPage>> jobs(jobs::JobQuery query) override { co_return on_jobs ? on_jobs(query) : unscripted(); }
+  Task<Result<std::vector<std::string>>> unreferenced(std::vector<std::string> keys) override {
+    co_return on_unreferenced ? on_unreferenced(keys) : unscripted();
+  }
+
+  Task<Result<void>> create_job(jobs::NewJob) override { co_return unscripted(); }
+  Task<Result<void>> append_rows(JobId, std::vector<std::string>, std::vector<jobs::NewRow>) override {
+    co_return unscripted();
+  }
+  Task<Result<void>> finish_ingest(JobId) override { co_return unscripted(); }
+  Task<Result<void>> reject_job(JobId, Error) override { co_return unscripted(); }
+  Task<Result<jobs::Job>> cancel(JobId) override { co_return unscripted(); }
+  Task<Result<jobs::Job>> retry(JobId, jobs::RetryFilter) override { co_return unscripted(); }
+  Task<Result<std::optional<jobs::Job>>> job_by_digest(std::string) override { co_return unscripted(); }
+  Task<Result<std::vector<jobs::Job>>> unfinished_ingests() override { co_return unscripted(); }
+  Task<Result<jobs::ItemPage>> items(JobId, jobs::ItemQuery) override { co_return unscripted(); }
+  Task<Result<std::vector<jobs::Row>>> rows(JobId, std::uint64_t, std::uint32_t) override { co_return unscripted(); }
+  Task<Result<std::vector<jobs::FailureGroup>>> failures(JobId) override { co_return unscripted(); }
+  Task<Result<QueueDepth>> depth() override { co_return unscripted(); }
+  Task<Result<void>> ping() override { co_return unscripted(); }
+
+ private:
+  static std::unexpected<Error> unscripted() { return fail(ErrorCode::kInternal, "this verb has no script"); }
+};
+
+}  // namespace pixmill::testing
