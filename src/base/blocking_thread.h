@@ -1,8 +1,8 @@
 // One thread for calls that block (SQL, file system), awaited from the loop.
 //
-// `co_await thread.run(fn)` runs fn on the thread, in the order of the calls, and resumes the caller on its own executor with
-// fn's value. fn must not throw. The queue holds at most as many entries as there are waiting coroutines, so it is bounded by
-// them. The destructor finishes what is queued and joins.
+// `co_await thread.run(fn)` runs fn on the thread, in the order of the calls, and resumes the caller on its own
+// executor with fn's value. fn must not throw. The queue holds at most as many entries as there are waiting coroutines,
+// so it is bounded by them. The destructor finishes what is queued and joins.
 #pragma once
 
 #include <boost/asio/append.hpp>

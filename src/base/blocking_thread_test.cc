@@ -15,7 +15,7 @@ TEST(BlockingThread, RunsElsewhereAndResumesHere) {
   const auto here = std::this_thread::get_id();
   const auto body = [&]() -> Task<bool> {
     const auto there = co_await thread.run([] { return std::this_thread::get_id(); });
-    co_return there != here && std::this_thread::get_id() == here;
+    co_return there != here&& std::this_thread::get_id() == here;
   };
   EXPECT_TRUE(testing::run_task(io, body()));
 }

@@ -29,33 +29,59 @@ bool is_transient(ErrorCode code) {
 
 std::string_view code_name(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidArgument: return "invalid_argument";
-    case ErrorCode::kNotFound: return "not_found";
-    case ErrorCode::kConflict: return "conflict";
-    case ErrorCode::kCancelled: return "cancelled";
-    case ErrorCode::kUnavailable: return "unavailable";
-    case ErrorCode::kDiskFull: return "disk_full";
-    case ErrorCode::kIo: return "io";
-    case ErrorCode::kInternal: return "internal";
-    case ErrorCode::kInvalidUrl: return "invalid_url";
-    case ErrorCode::kBlockedAddress: return "blocked_address";
-    case ErrorCode::kDns: return "dns";
-    case ErrorCode::kDnsNotFound: return "dns_not_found";
-    case ErrorCode::kConnect: return "connect";
-    case ErrorCode::kTls: return "tls";
-    case ErrorCode::kTimeout: return "timeout";
+    case ErrorCode::kInvalidArgument:
+      return "invalid_argument";
+    case ErrorCode::kNotFound:
+      return "not_found";
+    case ErrorCode::kConflict:
+      return "conflict";
+    case ErrorCode::kCancelled:
+      return "cancelled";
+    case ErrorCode::kUnavailable:
+      return "unavailable";
+    case ErrorCode::kDiskFull:
+      return "disk_full";
+    case ErrorCode::kIo:
+      return "io";
+    case ErrorCode::kInternal:
+      return "internal";
+    case ErrorCode::kInvalidUrl:
+      return "invalid_url";
+    case ErrorCode::kBlockedAddress:
+      return "blocked_address";
+    case ErrorCode::kDns:
+      return "dns";
+    case ErrorCode::kDnsNotFound:
+      return "dns_not_found";
+    case ErrorCode::kConnect:
+      return "connect";
+    case ErrorCode::kTls:
+      return "tls";
+    case ErrorCode::kTimeout:
+      return "timeout";
     case ErrorCode::kHttpPermanent:
-    case ErrorCode::kHttpTransient: return "http";
-    case ErrorCode::kTooManyRedirects: return "too_many_redirects";
-    case ErrorCode::kTooLarge: return "too_large";
-    case ErrorCode::kTruncated: return "truncated";
-    case ErrorCode::kProtocol: return "protocol";
-    case ErrorCode::kNotAnImage: return "not_an_image";
-    case ErrorCode::kUnsupportedFormat: return "unsupported_format";
-    case ErrorCode::kDecodeFailed: return "decode_failed";
-    case ErrorCode::kEngineCrash: return "engine_crash";
-    case ErrorCode::kEngineTimeout: return "engine_timeout";
-    case ErrorCode::kStoreFailed: return "store_failed";
+    case ErrorCode::kHttpTransient:
+      return "http";
+    case ErrorCode::kTooManyRedirects:
+      return "too_many_redirects";
+    case ErrorCode::kTooLarge:
+      return "too_large";
+    case ErrorCode::kTruncated:
+      return "truncated";
+    case ErrorCode::kProtocol:
+      return "protocol";
+    case ErrorCode::kNotAnImage:
+      return "not_an_image";
+    case ErrorCode::kUnsupportedFormat:
+      return "unsupported_format";
+    case ErrorCode::kDecodeFailed:
+      return "decode_failed";
+    case ErrorCode::kEngineCrash:
+      return "engine_crash";
+    case ErrorCode::kEngineTimeout:
+      return "engine_timeout";
+    case ErrorCode::kStoreFailed:
+      return "store_failed";
   }
   return "internal";
 }

@@ -74,7 +74,8 @@ using Result = std::expected<T, Error>;
 // What the user can do about it, one sentence, for error pages and the CLI; `text` is what code_text() gave.
 [[nodiscard]] std::string_view advice(std::string_view text);
 
-// Turns errno into ours: ENOSPC and EDQUOT ► kDiskFull, ENOENT ► kNotFound, EACCES and the rest ► kIo. `what` begins the message.
+// Turns errno into ours: ENOSPC and EDQUOT ► kDiskFull, ENOENT ► kNotFound, EACCES and the rest ► kIo. `what` begins
+// the message.
 [[nodiscard]] Error errno_error(int errno_value, std::string_view what);
 
 // Aborts with file and line: for programmer errors only, never for user input.
@@ -87,11 +88,11 @@ using Result = std::expected<T, Error>;
 
 #define PIXMILL_CONCAT_INNER(a, b) a##b
 #define PIXMILL_CONCAT(a, b) PIXMILL_CONCAT_INNER(a, b)
-#define PIXMILL_TRY_WITH(return_word, result, declaration, ...)                  \
-  auto result = (__VA_ARGS__);                                                   \
-  if (!result) return_word ::std::unexpected(::std::move(result).error());       \
+#define PIXMILL_TRY_WITH(return_word, result, declaration, ...)            \
+  auto result = (__VA_ARGS__);                                             \
+  if (!result) return_word ::std::unexpected(::std::move(result).error()); \
   declaration = ::std::move(*result)
-#define PIXMILL_CHECKED_WITH(return_word, result, ...)                           \
+#define PIXMILL_CHECKED_WITH(return_word, result, ...) \
   if (auto result = (__VA_ARGS__); !result) return_word ::std::unexpected(::std::move(result).error())
 
 // PIXMILL_TRY(auto store, S3Store::create(config));  declares `store`, or returns the error from this function.
@@ -101,7 +102,6 @@ using Result = std::expected<T, Error>;
 #define PIXMILL_CO_TRY(declaration, ...) \
   PIXMILL_TRY_WITH(co_return, PIXMILL_CONCAT(result_, __COUNTER__), declaration, __VA_ARGS__)
 // For Result<void>: returns the error, or goes on.
-#define PIXMILL_RETURN_IF_ERROR(...) \
-  PIXMILL_CHECKED_WITH(return, PIXMILL_CONCAT(result_, __COUNTER__), __VA_ARGS__)
+#define PIXMILL_RETURN_IF_ERROR(...) PIXMILL_CHECKED_WITH(return, PIXMILL_CONCAT(result_, __COUNTER__), __VA_ARGS__)
 #define PIXMILL_CO_RETURN_IF_ERROR(...) \
   PIXMILL_CHECKED_WITH(co_return, PIXMILL_CONCAT(result_, __COUNTER__), __VA_ARGS__)

@@ -1,5 +1,5 @@
-// Coroutines on the event loop. A Task starts when it is awaited and runs on its awaiter's executor; the product has one loop
-// thread per process, so what a Task touches needs no lock.
+// Coroutines on the event loop. A Task starts when it is awaited and runs on its awaiter's executor; the product has
+// one loop thread per process, so what a Task touches needs no lock.
 //
 // g++ 12 destroys braced temporaries inside a co_await expression twice: name options before the call, never write
 // `co_await f({...})`. A CTest greps for it.
@@ -22,7 +22,8 @@ using Task = asio::awaitable<T>;
 
 using Executor = asio::any_io_executor;
 
-// Waits on the loop's steady clock. Ends early, without an error, when the timer's owner is destroyed or the task cancelled.
+// Waits on the loop's steady clock. Ends early, without an error, when the timer's owner is destroyed or the task
+// cancelled.
 [[nodiscard]] Task<void> pause_for(milliseconds duration);
 
 }  // namespace pixmill

@@ -1,4 +1,5 @@
-// Time as the product sees it: wall-clock instants in whole milliseconds since 1970 (UTC), from a Clock that tests replace.
+// Time as the product sees it: wall-clock instants in whole milliseconds since 1970 (UTC), from a Clock that tests
+// replace.
 #pragma once
 
 #include <chrono>
