@@ -36,6 +36,11 @@ def binary():
     raise SystemExit("no pixmill binary: run ./run build, or set PIXMILL_BINARY")
 
 
+def is_sanitized():
+    """An AddressSanitizer build: it needs more memory than what it tests."""
+    return b"__asan_init" in pathlib.Path(binary()).read_bytes()
+
+
 def environment(extra=None):
     """Nothing of the caller's settings gets in; sanitizers' options do."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LANG") if name in os.environ}
@@ -200,6 +205,11 @@ class Server(Client):
         if ready:
             wait_until(self.is_ready, seconds, lambda: f"/readyz:\n{self.log_text()[-4000:]}")
         return self
+
+    def connect_to(self, host):
+        """Asks under another address than the one it said it listens on."""
+        self.base_url = f"http://{host}:{self._at.port}"
+        self._at = urllib.parse.urlsplit(self.base_url)
 
     def is_ready(self):
         try:
