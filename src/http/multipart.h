@@ -35,7 +35,8 @@ class MultipartParser {
   MultipartParser(std::string boundary, Events events, MultipartLimits limits = {});
   ~MultipartParser();
 
-  // Any split of the bytes gives the same events. Errors: kInvalidArgument for a malformed body, kTooLarge beyond the limits.
+  // Any split of the bytes gives the same events. Errors: kInvalidArgument for a malformed body, kTooLarge beyond the
+  // limits.
   [[nodiscard]] Result<void> feed(std::string_view bytes);
   // Errors: kInvalidArgument when the closing boundary has not been seen.
   [[nodiscard]] Result<void> finish();
@@ -45,7 +46,8 @@ class MultipartParser {
   std::unique_ptr<Impl> impl_;
 };
 
-// The boundary of a Content-Type header, or nullopt when it is not multipart/form-data with a boundary of 1 to 70 characters.
+// The boundary of a Content-Type header, or nullopt when it is not multipart/form-data with a boundary of 1 to 70
+// characters.
 [[nodiscard]] std::optional<std::string> multipart_boundary(std::string_view content_type);
 
 }  // namespace pixmill::http

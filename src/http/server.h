@@ -1,9 +1,9 @@
-// The HTTP/1.1 server (Beast behind this header, in one file). Lives on the loop.
+// The HTTP/1.1 server (Beast behind this header, in request_parser.cc alone). Lives on the loop.
 //
-// Per connection: header ≤ 16 kB within header_timeout, body pulled by the handler with a minimum rate, idle_timeout between
-// requests. Requests that could be read in two ways (Content-Length with Transfer-Encoding, two lengths, obs-fold, bare LF,
-// odd chunk sizes) get 400 and the connection is closed: RFC 9112 sections 5.2, 6.3, 11.2. HEAD, Expect: 100-continue,
-// keep-alive, pipelining and Range on files are handled here.
+// Per connection: header ≤ 16 kB within header_timeout, body pulled by the handler with a minimum rate, idle_timeout
+// between requests. Requests that could be read in two ways (Content-Length with Transfer-Encoding, two lengths,
+// obs-fold, bare LF, odd chunk sizes) get 400 and the connection is closed: RFC 9112 sections 5.2, 6.3, 11.2. HEAD,
+// Expect: 100-continue, keep-alive, pipelining and Range on files are handled here.
 #pragma once
 
 #include <chrono>
@@ -24,8 +24,9 @@ struct ServerOptions {
   std::chrono::milliseconds header_timeout = std::chrono::seconds(10);
   std::chrono::milliseconds idle_timeout = std::chrono::seconds(60);
   std::uint64_t body_bytes_max = 8ULL << 30;
-  std::uint32_t body_bytes_per_second_min = 1024;  // averaged over each 10 s
-  std::uint32_t connections_max = 10'000;
+  std::uint32_t body_bytes_per_second_min = 1024;  // averaged over each body_rate_window of waiting for the client
+  std::chrono::milliseconds body_rate_window = std::chrono::seconds(10);
+  std::uint32_t connections_max = 10'000;  // beyond it the longest idle one makes room; with none idle, 503
 };
 
 class Server {
