@@ -1,0 +1,238 @@
+// Every statement of the SQLite store that reads or writes jobs. sqlite_store_test.cc checks the plan of each: none may
+// walk a table that grows with the pictures. Where a hot one has a choice of indexes it names the one it is meant to
+// use. Parameters are numbered in the order in which they are bound.
+#pragma once
+
+#include <string_view>
+
+namespace pixmill::jobs::sqlite {
+
+// The order of columns is that of read_job() and read_item() in sqlite_rows.cc.
+#define PIXMILL_JOB_COLUMNS                                                                                         \
+  "job_no, id, state, origin, generation, name, recipe, webhook_url, name_template, blob_prefix, source_path, "     \
+  "source_digest, url_column, invalid_rows, column_names, row_count, invalid, total, remaining, succeeded, failed," \
+  " cancelled, bytes_in, bytes_out, error_code, error_message, created_at, started_at, finished_at, leased, headers"
+#define PIXMILL_ITEM_COLUMNS                                                                                       \
+  "item, row_no, position, url, state, attempts, generation, error_code, error_message, not_before, leased_until," \
+  " same_as, bytes_in, fetch_ms, transform_ms, store_ms, finished_at"
+#define PIXMILL_ACTIVE_STATES "('ingesting', 'running', 'paused', 'cancelling')"
+
+// --- A job by itself ---
+inline constexpr std::string_view kJobNumber = "SELECT job_no FROM jobs WHERE id = ?1";
+inline constexpr std::string_view kJobById = "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE id = ?1";
+inline constexpr std::string_view kJobByNumber = "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no = ?1";
+inline constexpr std::string_view kJobByDigest = "SELECT " PIXMILL_JOB_COLUMNS
+                                                 " FROM jobs INDEXED BY jobs_by_digest WHERE source_digest = ?1 AND "
+                                                 "source_digest <> '' ORDER BY job_no DESC LIMIT 1";
+inline constexpr std::string_view kJobProgress =
+    "SELECT id, state, generation, remaining, leased, total, row_count FROM jobs WHERE job_no = ?1";
+inline constexpr std::string_view kLastTurn = "SELECT COALESCE(MAX(turn), 0) FROM jobs";
+
+// --- Ingest ---
+inline constexpr std::string_view kInsertJob =
+    "INSERT INTO jobs (id, state, origin, priority, name, recipe, webhook_url, headers, name_template, blob_prefix, "
+    "source_path, source_digest, url_column, invalid_rows, created_at) "
+    "VALUES (?1, 'ingesting', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+inline constexpr std::string_view kInsertRow =
+    "INSERT INTO rows (job_no, row_no, cells, problem, first_item, item_count) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+inline constexpr std::string_view kInsertItem =
+    "INSERT INTO items (job_no, item, row_no, position, url, stem, same_as, not_before) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+inline constexpr std::string_view kSameUrl = "SELECT url, state FROM items WHERE job_no = ?1 AND item = ?2";
+inline constexpr std::string_view kNamesAfter =
+    "SELECT item, url, stem, same_as FROM items WHERE job_no = ?1 AND item > ?2 ORDER BY item LIMIT ?3";
+inline constexpr std::string_view kSetColumns = "UPDATE jobs SET column_names = ?2 WHERE job_no = ?1";
+inline constexpr std::string_view kCountRows =
+    "UPDATE jobs SET row_count = ?2, invalid = invalid + ?3, total = total + ?4, remaining = remaining + ?4 "
+    "WHERE job_no = ?1";
+inline constexpr std::string_view kSetState = "UPDATE jobs SET state = ?2 WHERE job_no = ?1";
+inline constexpr std::string_view kNoteRejection =
+    "UPDATE jobs SET state = 'cancelling', error_code = ?2, error_message = ?3 WHERE job_no = ?1";
+
+// --- Claims ---
+inline constexpr std::string_view kRunnableJobs =
+    "SELECT job_no, priority FROM jobs INDEXED BY jobs_runnable WHERE state IN ('ingesting', 'running') AND "
+    "remaining > leased ORDER BY priority DESC, turn, job_no";
+inline constexpr std::string_view kFreshItems =
+    "SELECT item FROM items INDEXED BY items_pending WHERE job_no = ?1 AND state = 'pending' AND not_before = 0 "
+    "ORDER BY item LIMIT ?2";
+inline constexpr std::string_view kDueItems =
+    "SELECT item FROM items INDEXED BY items_pending WHERE job_no = ?1 AND state = 'pending' AND "
+    "not_before BETWEEN 1 AND ?2 ORDER BY not_before, item LIMIT ?3";
+// A retry further away than any policy sets is left from before the clock was put back.
+inline constexpr std::string_view kStrandedItems =
+    "SELECT item FROM items INDEXED BY items_pending WHERE job_no = ?1 AND state = 'pending' AND not_before > ?2 "
+    "ORDER BY not_before, item LIMIT ?3";
+inline constexpr std::string_view kNextRetry =
+    "SELECT not_before FROM items INDEXED BY items_pending WHERE job_no = ?1 AND state = 'pending' AND not_before > 0 "
+    "ORDER BY not_before LIMIT 1";
+inline constexpr std::string_view kItemToClaim =
+    "SELECT row_no, position, url, stem, token, attempts, engine_crashes, same_as FROM items "
+    "WHERE job_no = ?1 AND item = ?2";
+inline constexpr std::string_view kOriginal =
+    "SELECT state, bytes_in, error_code, error_message FROM items WHERE job_no = ?1 AND item = ?2";
+inline constexpr std::string_view kLeaseItem =
+    "UPDATE items SET state = 'leased', token = ?3, leased_until = ?4, leased_by = ?5, not_before = NULL "
+    "WHERE job_no = ?1 AND item = ?2";
+inline constexpr std::string_view kServeJob =
+    "UPDATE jobs SET leased = leased + ?2, turn = ?3, started_at = COALESCE(started_at, ?4) WHERE job_no = ?1";
+inline constexpr std::string_view kRenew =
+    "UPDATE items SET leased_until = ?4 WHERE job_no = ?1 AND item = ?2 AND state = 'leased' AND token = ?3";
+inline constexpr std::string_view kReleaseItem =
+    "UPDATE items SET state = 'pending', not_before = ?4, leased_until = NULL, leased_by = NULL "
+    "WHERE job_no = ?1 AND item = ?2 AND state = 'leased' AND token = ?3";
+inline constexpr std::string_view kCancelLeasedItem =
+    "UPDATE items SET state = 'cancelled', leased_until = NULL, leased_by = NULL, finished_at = ?4 "
+    "WHERE job_no = ?1 AND item = ?2 AND state = 'leased' AND token = ?3";
+inline constexpr std::string_view kExpiredLeases =
+    "SELECT job_no, item, token FROM items INDEXED BY items_leased WHERE state = 'leased' AND leased_until <= ?1 "
+    "ORDER BY leased_until LIMIT ?2";
+inline constexpr std::string_view kStrandedLeases =
+    "SELECT job_no, item, token FROM items INDEXED BY items_leased WHERE state = 'leased' AND leased_until > ?1 "
+    "ORDER BY leased_until LIMIT ?2";
+inline constexpr std::string_view kAllLeases =
+    "SELECT job_no, item, token, row_no, position, url, stem, attempts, engine_crashes, same_as "
+    "FROM items INDEXED BY items_leased WHERE state = 'leased'";
+
+// --- Outcomes ---
+inline constexpr std::string_view kSucceed =
+    "UPDATE items SET state = 'succeeded', leased_until = NULL, leased_by = NULL, attempts = attempts + 1, "
+    "error_code = '', error_message = '', bytes_in = ?4, fetch_ms = ?5, transform_ms = ?6, store_ms = ?7, "
+    "finished_at = ?8 WHERE job_no = ?1 AND item = ?2 AND state = 'leased' AND token = ?3";
+inline constexpr std::string_view kInsertOutput =
+    "INSERT INTO outputs (job_no, item, position, rendition, key, key_hash, bytes, width_px, height_px, format, "
+    "quality, sha256, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+// Of an attempt that failed: ?4 is the state that follows, ?5 when it may run again, ?6 when it ended for good.
+inline constexpr std::string_view kFail =
+    "UPDATE items SET state = ?4, leased_until = NULL, leased_by = NULL, not_before = ?5, finished_at = ?6, "
+    "attempts = attempts + 1, engine_crashes = engine_crashes + ?7, error_code = ?8, error_message = ?9, "
+    "fetch_ms = ?10, transform_ms = ?11, store_ms = ?12 "
+    "WHERE job_no = ?1 AND item = ?2 AND state = 'leased' AND token = ?3";
+inline constexpr std::string_view kCountFailures =
+    "INSERT INTO failure_counts (job_no, error_code, count, example) VALUES (?1, ?2, ?3, ?4) "
+    "ON CONFLICT (job_no, error_code) DO UPDATE SET count = count + excluded.count";
+inline constexpr std::string_view kCountChange =
+    "UPDATE jobs SET leased = leased + ?2, remaining = remaining + ?3, succeeded = succeeded + ?4, "
+    "failed = failed + ?5, cancelled = cancelled + ?6, bytes_in = bytes_in + ?7, bytes_out = bytes_out + ?8 "
+    "WHERE job_no = ?1";
+// Wakes at most ?3 of those that wait for item ?2.
+inline constexpr std::string_view kWakeFollowers =
+    "UPDATE items SET not_before = 0 WHERE job_no = ?1 AND item IN (SELECT item FROM items INDEXED BY items_waiting "
+    "WHERE job_no = ?1 AND same_as = ?2 AND state = 'pending' AND not_before IS NULL ORDER BY item LIMIT ?3)";
+inline constexpr std::string_view kNoteLeader = "INSERT OR IGNORE INTO leaders_due (job_no, item) VALUES (?1, ?2)";
+inline constexpr std::string_view kLeaderDue = "SELECT job_no, item FROM leaders_due ORDER BY job_no, item LIMIT 1";
+inline constexpr std::string_view kForgetLeader = "DELETE FROM leaders_due WHERE job_no = ?1 AND item = ?2";
+inline constexpr std::string_view kForgetLeaders = "DELETE FROM leaders_due WHERE job_no = ?1";
+
+// --- The end of a job ---
+inline constexpr std::string_view kEndJob = "UPDATE jobs SET state = ?2, finished_at = ?3 WHERE job_no = ?1";
+inline constexpr std::string_view kInsertEvent =
+    "INSERT INTO events (event_id, job_no, generation, terminal, type, body, created_at) "
+    "VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6)";
+inline constexpr std::string_view kInsertDelivery =
+    "INSERT INTO deliveries (event_id, url, origin, state, due_at) VALUES (?1, ?2, ?3, 'pending', ?4)";
+inline constexpr std::string_view kSyncMark = "UPDATE sync_marks SET count = count + 1 WHERE one = 1";
+
+// --- Control ---
+inline constexpr std::string_view kCancelPending =
+    "UPDATE items SET state = 'cancelled', not_before = NULL, finished_at = ?2 WHERE job_no = ?1 AND item IN "
+    "(SELECT item FROM items INDEXED BY items_pending WHERE job_no = ?1 AND state = 'pending' LIMIT ?3)";
+inline constexpr std::string_view kCancellingJob =
+    "SELECT job_no FROM jobs INDEXED BY jobs_by_state WHERE state = 'cancelling' AND job_no > ?1 ORDER BY job_no LIMIT "
+    "1";
+inline constexpr std::string_view kReopenJob =
+    "UPDATE jobs SET generation = generation + 1, state = 'running', finished_at = NULL WHERE job_no = ?1";
+inline constexpr std::string_view kNoteReopening =
+    "INSERT INTO reopenings (job_no, error_code, after_item) VALUES (?1, ?2, 0)";
+inline constexpr std::string_view kReopening = "SELECT error_code, after_item FROM reopenings WHERE job_no = ?1";
+inline constexpr std::string_view kReopeningDue = "SELECT job_no FROM reopenings LIMIT 1";
+inline constexpr std::string_view kAdvanceReopening = "UPDATE reopenings SET after_item = ?2 WHERE job_no = ?1";
+inline constexpr std::string_view kForgetReopening = "DELETE FROM reopenings WHERE job_no = ?1";
+inline constexpr std::string_view kFailedAfter =
+    "SELECT item FROM items INDEXED BY items_by_state WHERE job_no = ?1 AND state = 'failed' AND item > ?2 "
+    "ORDER BY item LIMIT ?3";
+inline constexpr std::string_view kFailedByCodeAfter =
+    "SELECT item FROM items INDEXED BY items_by_error WHERE job_no = ?1 AND error_code = ?4 AND error_code <> '' AND "
+    "state = 'failed' AND item > ?2 ORDER BY item LIMIT ?3";
+inline constexpr std::string_view kItemToReopen =
+    "SELECT error_code, same_as FROM items WHERE job_no = ?1 AND item = ?2";
+inline constexpr std::string_view kReopenItem =
+    "UPDATE items SET state = 'pending', generation = ?3, same_as = ?4, not_before = ?5, attempts = 0, "
+    "engine_crashes = 0, error_code = '', error_message = '', fetch_ms = 0, transform_ms = 0, store_ms = 0, "
+    "finished_at = NULL WHERE job_no = ?1 AND item = ?2";
+inline constexpr std::string_view kUncountFailure =
+    "UPDATE failure_counts SET count = count - 1 WHERE job_no = ?1 AND error_code = ?2";
+inline constexpr std::string_view kForgetNoFailures = "DELETE FROM failure_counts WHERE job_no = ?1 AND count <= 0";
+
+// --- Reading ---
+inline constexpr std::string_view kJobsBefore =
+    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no < ?1 ORDER BY job_no DESC LIMIT ?2";
+inline constexpr std::string_view kJobsInStateBefore =
+    "SELECT " PIXMILL_JOB_COLUMNS
+    " FROM jobs INDEXED BY jobs_by_state WHERE state = ?3 AND job_no < ?1 ORDER BY job_no DESC LIMIT ?2";
+inline constexpr std::string_view kCountJobs = "SELECT COUNT(*) FROM jobs";
+inline constexpr std::string_view kCountJobsInState =
+    "SELECT COUNT(*) FROM jobs INDEXED BY jobs_by_state WHERE state = ?1";
+inline constexpr std::string_view kUnfinishedIngests =
+    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs INDEXED BY jobs_by_state WHERE state = 'ingesting' ORDER BY job_no";
+inline constexpr std::string_view kItemRange =
+    "SELECT " PIXMILL_ITEM_COLUMNS " FROM items WHERE job_no = ?1 AND item BETWEEN ?2 AND ?3 ORDER BY item";
+inline constexpr std::string_view kOutputRange =
+    "SELECT item, rendition, key, bytes, width_px, height_px, format, quality, sha256, note FROM outputs "
+    "WHERE job_no = ?1 AND item BETWEEN ?2 AND ?3 ORDER BY item, position";
+inline constexpr std::string_view kItemsInState =
+    "SELECT item FROM items INDEXED BY items_by_state WHERE job_no = ?1 AND state = ?5 AND item > ?2 "
+    "ORDER BY item LIMIT ?3 OFFSET ?4";
+inline constexpr std::string_view kItemsInStateWithError =
+    "SELECT item FROM items INDEXED BY items_by_error WHERE job_no = ?1 AND error_code = ?6 AND error_code <> '' AND "
+    "state = ?5 AND item > ?2 ORDER BY item LIMIT ?3 OFFSET ?4";
+inline constexpr std::string_view kCountInStateWithError =
+    "SELECT COUNT(*) FROM items INDEXED BY items_by_error WHERE job_no = ?1 AND error_code = ?2 AND error_code <> '' "
+    "AND state = ?3";
+inline constexpr std::string_view kRowsAfter =
+    "SELECT row_no, cells, problem, first_item, item_count FROM rows WHERE job_no = ?1 AND row_no > ?2 "
+    "ORDER BY row_no LIMIT ?3";
+inline constexpr std::string_view kFailureGroups =
+    "SELECT error_code, count, example FROM failure_counts WHERE job_no = ?1 ORDER BY count DESC, error_code";
+inline constexpr std::string_view kFailureCount =
+    "SELECT count FROM failure_counts WHERE job_no = ?1 AND error_code = ?2";
+inline constexpr std::string_view kOutputWithKey =
+    "SELECT 1 FROM outputs INDEXED BY outputs_by_key WHERE key_hash = ?1 AND key = ?2 LIMIT 1";
+inline constexpr std::string_view kDepth =
+    "SELECT COALESCE(SUM(remaining - leased), 0), COALESCE(SUM(leased), 0) FROM jobs INDEXED BY jobs_by_state "
+    "WHERE state IN " PIXMILL_ACTIVE_STATES;
+inline constexpr std::string_view kPing = "SELECT job_no FROM jobs LIMIT 1";
+
+// --- Outbox and settings ---
+inline constexpr std::string_view kDueDeliveries =
+    "SELECT d.event_id, d.url, d.attempts, d.token, e.type, e.body, j.id FROM deliveries AS d INDEXED BY "
+    "deliveries_due "
+    "CROSS JOIN events AS e ON e.event_id = d.event_id CROSS JOIN jobs AS j ON j.job_no = e.job_no "
+    "WHERE d.state IN ('pending', 'leased') AND d.due_at <= ?1 AND d.origin NOT IN (SELECT value FROM json_each(?3)) "
+    "ORDER BY d.due_at LIMIT ?2";
+inline constexpr std::string_view kStrandedDeliveries =
+    "UPDATE deliveries INDEXED BY deliveries_due SET due_at = 0 WHERE state IN ('pending', 'leased') AND due_at > ?1";
+inline constexpr std::string_view kNextDelivery =
+    "SELECT due_at FROM deliveries INDEXED BY deliveries_due WHERE state IN ('pending', 'leased') AND "
+    "origin NOT IN (SELECT value FROM json_each(?1)) ORDER BY due_at LIMIT 1";
+inline constexpr std::string_view kOpenDeliveries =
+    "SELECT COUNT(*) FROM deliveries INDEXED BY deliveries_due WHERE state IN ('pending', 'leased')";
+inline constexpr std::string_view kLeaseDelivery =
+    "UPDATE deliveries SET state = 'leased', due_at = ?2, attempts = ?3, token = ?4 WHERE event_id = ?1";
+inline constexpr std::string_view kRecordDelivery =
+    "UPDATE deliveries SET state = ?3, due_at = ?4 WHERE event_id = ?1 AND state = 'leased' AND token = ?2";
+inline constexpr std::string_view kInsertAttempt =
+    "INSERT INTO delivery_attempts (event_id, attempt, at, http_status, error, answer, elapsed_ms) "
+    "SELECT event_id, attempts, ?2, ?3, ?4, ?5, ?6 FROM deliveries WHERE event_id = ?1";
+inline constexpr std::string_view kResend =
+    "UPDATE deliveries SET state = 'pending', due_at = ?2, token = token + 1 WHERE event_id = ?1";
+inline constexpr std::string_view kDeliveriesOfJob =
+    "SELECT d.event_id, e.type, d.url, d.state, d.due_at FROM jobs AS j CROSS JOIN events AS e ON e.job_no = j.job_no "
+    "CROSS JOIN deliveries AS d ON d.event_id = e.event_id WHERE j.id = ?1 ORDER BY e.event_no";
+inline constexpr std::string_view kAttemptsOfDelivery =
+    "SELECT attempt, at, http_status, error, elapsed_ms FROM delivery_attempts WHERE event_id = ?1 ORDER BY attempt";
+inline constexpr std::string_view kSetting = "SELECT value FROM settings WHERE name = ?1";
+inline constexpr std::string_view kSetSetting =
+    "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
+}  // namespace pixmill::jobs::sqlite
