@@ -145,7 +145,7 @@ struct ClaimedItem {
   std::uint64_t row = 0;
   std::uint32_t index = 1;
   std::string url;
-  std::string output_stem;  // fanned out and unique; below Job::blob_prefix
+  std::string output_stem;  // fanned out and unique; Job::blob_prefix goes before it
   int attempt = 1;          // this one included
   int engine_crashes = 0;   // so far
   // Of the item that fetched the same address before, when it has a final state: its outputs, or why it failed for good.
