@@ -9,8 +9,8 @@ namespace pixmill {
 
 class FolderLock {
  public:
-  // Creates the folder when it is missing. Errors: kConflict when another process holds it (the message has its pid and says that
-  // PostgreSQL is the way to several), kIo when the folder cannot be created or written.
+  // Creates the folder when it is missing. Errors: kConflict when another process holds it (the message has its pid and
+  // says that PostgreSQL is the way to several), kIo when the folder cannot be created or written.
   [[nodiscard]] static Result<FolderLock> take(const std::string& folder, const std::string& lock_name = "lock");
   FolderLock(FolderLock&& other) noexcept;
   FolderLock& operator=(FolderLock&& other) noexcept;

@@ -1,5 +1,6 @@
-// Counters, gauges and histograms for /metrics (Prometheus text format 0.0.4). One Metrics per process, handed to those who
-// count. Looking a handle up takes a lock and happens once, at construction; using a handle is lock-free. Thread-safe.
+// Counters, gauges and histograms for /metrics (Prometheus text format 0.0.4). One Metrics per process, handed to those
+// who count. Looking a handle up takes a lock and happens once, at construction; using a handle is lock-free.
+// Thread-safe.
 #pragma once
 
 #include <map>

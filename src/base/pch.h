@@ -1,5 +1,5 @@
-// The precompiled header of every module: the standard library and the parts of Asio that nearly every file pulls in anyway.
-// Headers must not rely on it; a CTest compiles each of them alone.
+// The precompiled header of every module: the standard library and the parts of Asio that nearly every file pulls in
+// anyway. Headers must not rely on it; a CTest compiles each of them alone.
 #pragma once
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// Standard Webhooks 1.0 signatures (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
-// Pure; any thread.
+// Standard Webhooks 1.0 signatures
+// (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md). Pure; any thread.
 #pragma once
 
 #include <chrono>
@@ -23,8 +23,8 @@ class WebhookSecret {
   // The value of the webhook-signature header: "v1,<base64>" of HMAC-SHA256(key, id "." unix_seconds "." body).
   [[nodiscard]] std::string sign(std::string_view id, std::int64_t unix_seconds, std::string_view body) const;
 
-  // Errors: kInvalidArgument when no v1 entry of the space-separated `header` matches, or when the timestamp is further than
-  // `tolerance` from `now`.
+  // Errors: kInvalidArgument when no v1 entry of the space-separated `header` matches, or when the timestamp is further
+  // than `tolerance` from `now`.
   [[nodiscard]] Result<void> verify(std::string_view id, std::int64_t unix_seconds, std::string_view body,
                                     std::string_view header, TimePoint now,
                                     std::chrono::seconds tolerance = std::chrono::minutes(5)) const;
