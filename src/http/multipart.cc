@@ -246,7 +246,10 @@ struct MultipartParser::Impl {
   Result<Progress> read_header() {
     const std::string_view bytes = std::string_view(pending).substr(begin);
     const auto end = bytes.find("\r\n\r\n");
-    if (std::min(end, bytes.size()) > limits.header_bytes_max) {
+    // Up to three bytes of the end may be there already.
+    const std::size_t known_bytes =
+        end == std::string_view::npos ? bytes.size() - std::min<std::size_t>(bytes.size(), 3) : end;
+    if (known_bytes > limits.header_bytes_max) {
       return fail(ErrorCode::kTooLarge,
                   fmt::format("The header of a multipart part is larger than {} bytes", limits.header_bytes_max));
     }
