@@ -17,14 +17,17 @@ using IpAddress = boost::asio::ip::address;
 
 class AddressPolicy {
  public:
-  // `allow`: comma-separated CIDRs ("127.0.0.0/8,10.1.0.0/16,::1/128"; a bare address is /32 or /128); empty allows nothing more.
-  // `own_ports`: ports this program listens on; they are refused on all of this machine's own addresses, which are read once here.
-  // Errors: kInvalidArgument naming the entry.
+  // `allow`: comma-separated CIDRs ("127.0.0.0/8,10.1.0.0/16,::1/128"; a bare address is /32 or /128); empty allows
+  // nothing more. `own_ports`: ports this program listens on; they are refused on all of this machine's own addresses,
+  // which are read once here. Errors: kInvalidArgument naming the entry; kIo when this machine's addresses cannot be
+  // read.
   [[nodiscard]] static Result<AddressPolicy> create(std::string_view allow, std::vector<std::uint16_t> own_ports = {});
 
-  // Errors: kBlockedAddress; the message names the address and why ("private network").
+  // In this order: an opened address may be connected to on any port; then the address must be public; then the port
+  // must be one that pictures are served on (80, 443, 1024 to 65535 less those of well-known databases and caches) and
+  // not our own here. Errors: kBlockedAddress; the message names the address and why ("private network").
   [[nodiscard]] Result<void> check(const IpAddress& address, std::uint16_t port) const;
-  [[nodiscard]] bool allows(const IpAddress& address, std::uint16_t port) const { return check(address, port).has_value(); }
+  [[nodiscard]] bool allows(const IpAddress& address, std::uint16_t port) const;
 
  private:
   struct Network {
@@ -32,6 +35,7 @@ class AddressPolicy {
     int bits = 128;
   };
   [[nodiscard]] bool is_opened(const IpAddress& address) const;
+  [[nodiscard]] bool is_own(const IpAddress& address, std::uint16_t port) const;
 
   std::vector<Network> allowed_;
   std::vector<std::uint16_t> own_ports_;

@@ -1,5 +1,6 @@
-// One picture's bytes from its address: parse, take the host's turn, resolve, check, connect, follow at most five redirects,
-// each checked like the first. One attempt; retries belong to the item's row (jobs/retry_policy). Lives on the loop.
+// One picture's bytes from its address: parse, take the host's turn, resolve, check, connect, follow at most five
+// redirects, each checked like the first. One attempt; retries belong to the item's row (jobs/retry_policy). Lives on
+// the loop.
 #pragma once
 
 #include <chrono>
@@ -19,9 +20,10 @@
 
 namespace pixmill::fetch {
 
-// A header for one host alone: never sent to another, never across a redirect to another origin, never logged.
+// A header for one host alone: never sent to another, never across a redirect to another origin (nor after coming
+// back), never logged.
 struct HostHeader {
-  std::string host;  // "example.com" or "example.com:8443", compared without case
+  std::string host;  // "example.com" for its default ports, or "example.com:8443"; compared without case
   std::string name;
   std::string value;
 };
@@ -29,11 +31,12 @@ struct HostHeader {
 struct FetchOptions {
   std::uint64_t body_bytes_max = 50ULL << 20;
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(10);
-  std::chrono::milliseconds total_timeout = std::chrono::seconds(60);  // one whole fetch, redirects included
+  // One whole fetch, names and redirects included; waiting for a turn is not.
+  std::chrono::milliseconds total_timeout = std::chrono::seconds(60);
   std::chrono::milliseconds turn_patience = std::chrono::seconds(20);
   std::uint32_t low_speed_bytes_per_second = 1'000;
   std::chrono::seconds low_speed_time = std::chrono::seconds(15);
-  std::string user_agent;  // default: "Pixmill/<version> (+https://github.com/pixmill/pixmill)"
+  std::string user_agent;  // empty: "Pixmill/<version> (+https://github.com/pixmill/pixmill)"
 };
 
 struct Fetched {
@@ -45,13 +48,17 @@ struct Fetched {
 class Fetcher {
  public:
   virtual ~Fetcher() = default;
-  // `headers` must outlive the task. Errors: kInvalidUrl, kBlockedAddress, kDns, kDnsNotFound, kConnect, kTls, kTimeout,
-  // kHttpPermanent, kHttpTransient, kTooManyRedirects, kTooLarge, kTruncated, kProtocol, kUnavailable (no turn in time: try
-  // again without counting an attempt), kCancelled.
+  // A picture is what comes with 200 or 203. 408, 425, 429 and 5xx are kHttpTransient, with Retry-After in
+  // Error::retry_after; 429 and 503 also close the host for everyone for that long, or for a second. Every other status
+  // is kHttpPermanent, also a redirect that cannot be followed: without a Location, or from https to http. `headers`
+  // must outlive the task. Errors: kInvalidUrl, kBlockedAddress, kDns, kDnsNotFound, kConnect, kTls, kTimeout,
+  // kHttpPermanent, kHttpTransient, kTooManyRedirects, kTooLarge, kTruncated, kProtocol (also a content coding that
+  // nobody asked for), kUnavailable (no turn in time: try again, after retry_after if given, without counting an
+  // attempt), kCancelled.
   [[nodiscard]] virtual Task<Result<Fetched>> get(std::string url, const std::vector<HostHeader>& headers) = 0;
 };
 
-// All must outlive it.
+// All must outlive it. The client's may_connect must ask the same policy.
 struct FetcherParts {
   http::Client& client;
   http::Resolver& resolver;
@@ -61,12 +68,14 @@ struct FetcherParts {
 };
 [[nodiscard]] std::unique_ptr<Fetcher> make_http_fetcher(FetcherParts parts, FetchOptions options);
 
-// "Host: Name: value" as --header takes it. Errors: kInvalidArgument.
+// "Host: Name: value" as --header takes it; Host may carry a port, IPv6 in brackets. Errors: kInvalidArgument, also for
+// names that decide how the request itself is written (Host, Content-Length, Connection …) or what comes back (Range,
+// Accept-Encoding).
 [[nodiscard]] Result<HostHeader> parse_host_header(std::string_view text);
 
 // Resolves and checks one URL's host: the addresses that may be connected to. Webhooks use it too.
 // Errors: kBlockedAddress when any address of the name is forbidden, and those of Resolver.
-[[nodiscard]] Task<Result<std::vector<IpAddress>>> resolve_checked(http::Resolver& resolver, const AddressPolicy& policy,
-                                                                   SourceUrl url);
+[[nodiscard]] Task<Result<std::vector<IpAddress>>> resolve_checked(http::Resolver& resolver,
+                                                                   const AddressPolicy& policy, SourceUrl url);
 
 }  // namespace pixmill::fetch

@@ -1,5 +1,5 @@
-// How many requests one host (scheme, name, port) gets from us: at most `per_host` at once, reached by ramping up from 4 while it
-// answers, and at most `requests_per_second`; Retry-After closes a host for everyone. Lives on the loop.
+// How many requests one host (scheme, name, port) gets from us: at most `per_host` at once, reached by ramping up from
+// 4 while it answers, and at most `requests_per_second`; Retry-After closes a host for everyone. Lives on the loop.
 #pragma once
 
 #include <chrono>
@@ -15,37 +15,46 @@
 namespace pixmill::fetch {
 
 struct HostLimitOptions {
-  std::uint32_t per_host = 16;                 // 1 to 256
-  std::optional<double> requests_per_second;   // nullopt: no rate limit
-  std::size_t hosts_max = 65'536;              // idle ones beyond this are forgotten
+  std::uint32_t per_host = 16;                // 1 to 256
+  std::optional<double> requests_per_second;  // nullopt: no rate limit
+  std::size_t hosts_max = 65'536;             // idle ones beyond this are forgotten
 };
 
 class HostLimits {
+ private:
+  struct Impl;
+
  public:
   HostLimits(Executor executor, HostLimitOptions options);
   ~HostLimits();
+  HostLimits(const HostLimits&) = delete;
+  HostLimits& operator=(const HostLimits&) = delete;
 
-  // One request's turn; gives it back when destroyed.
+  // One request's turn; gives it back when destroyed. It may outlive the HostLimits.
   class Turn {
    public:
     Turn() = default;
     Turn(Turn&&) noexcept;
     Turn& operator=(Turn&&) noexcept;
     ~Turn();
-    // Say how it went before letting go: a good answer raises the ramp.
+    // Say how it went before letting go: a good answer raises the ramp (each round of them doubles it), a host that did
+    // not answer halves it. Saying neither, as when cancelled, changes nothing.
     void answered();
+    void failed();
 
    private:
-    friend class HostLimits;
+    friend struct HostLimits::Impl;
     struct State;
     std::shared_ptr<State> state_;
   };
 
-  // First come, first served within a host; one host's queue never delays another's. Errors: kCancelled once stop() was called,
-  // kTimeout when the turn did not come within `patience`: the caller gives the item back to the queue instead of holding it.
+  // First come, first served within a host; one host's queue never delays another's. Errors: kCancelled once stop() was
+  // called, kTimeout when the turn did not come within `patience`, or at once when the host is closed for longer than
+  // that (then Error::retry_after says for how long): the caller gives the item back to the queue instead of holding
+  // it.
   [[nodiscard]] Task<Result<Turn>> take(std::string origin, std::chrono::milliseconds patience);
 
-  // No request to `origin` for `pause`: what a 429 or 503 with Retry-After asks for.
+  // No request to `origin` for `pause`, and half as many at once after it: what a 429 or 503 asks for.
   void back_off(const std::string& origin, std::chrono::milliseconds pause);
   void stop();
 
@@ -58,8 +67,7 @@ class HostLimits {
   [[nodiscard]] std::optional<Busy> busiest() const;
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace pixmill::fetch
