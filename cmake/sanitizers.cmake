@@ -6,6 +6,6 @@ endif()
 if(PIXMILL_FUZZ)
   # clang 16 reads libstdc++ 12's <expected> only when it claims the concepts version of GCC 12.
   add_compile_options(-O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-sanitize=function
-                      -D__cpp_concepts=202002L -Wno-builtin-macro-redefined)
+                      -D__cpp_concepts=202002L -Wno-macro-redefined)
   add_link_options(-fsanitize=address,undefined)
 endif()
