@@ -1,16 +1,42 @@
-// Tables of images, whatever their clothes: CSV, TSV, JSON Lines, any of them gzipped, UTF-8 with or without BOM, UTF-16 refused
-// with a clear word. Gives rows of cells with the URLs already split and checked. Blocking reads; use on a BlockingThread.
+// Tables of images, whatever their clothes: CSV, TSV, JSON Lines, any of them gzipped, UTF-8 with or without BOM,
+// UTF-16 refused with a clear word. Gives rows of cells with the URLs already split and checked. Blocking reads; use on
+// a BlockingThread.
+//
+// What is read how:
+// - By the file's name (".gz" taken off): .tsv and .tab are tab-separated, .jsonl and .ndjson are JSON Lines. Other
+// names by
+//   content: JSON Lines when it begins with '{', tabs when the header has tabs and no comma, else commas. Gzip is told
+//   by content.
+// - The original form has the columns S.No., Product Name and Input Image Urls; its URL cell is split at every comma,
+// as the
+//   original platform does, so a comma inside a URL there must be written %2C.
+// - The plain form has one URL column. It is split only at commas before http:// or https://, because image CDNs write
+// commas
+//   into their paths. A first line that is itself a URL is a list without a header: its column is called url.
+// - JSON Lines: each line an object; its columns are the keys of the first 100 lines (or 1 MB of them) in order of
+// appearance, and
+//   keys first met later are left out. A string is its cell, numbers and nested values keep the text they have in the
+//   file, null and missing keys are empty. The URL key may hold a list of strings.
+// - Cells keep what the file says ("001", "NA", "null"). Rows may have fewer cells than the header; more of them,
+// unless empty,
+//   are a problem: the original's text 3 there, the row's problem elsewhere. Blank lines are no rows.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
 
 namespace pixmill::jobs {
+
+// Error texts 2 and 3 of the original platform (COMPATIBILITY).
+inline constexpr std::string_view kEmptyTableText = "CSV file is empty or unreadable.";
+inline constexpr std::string_view kBrokenTableText =
+    "CSV file contains parsing errors (e.g., incorrect delimiters or corrupted data).";
 
 enum class TableDialect : std::uint8_t {
   kOriginal,  // S.No., Product Name, Input Image Urls are required: what /imgproc/upload accepts
@@ -25,7 +51,8 @@ struct TableOptions {
   std::uint32_t unpack_ratio_max = 100;  // gzip
 };
 
-// One problem of one row (or of the file: row 0), in the original platform's words where it has them (COMPATIBILITY, error texts).
+// One problem of one row (or of the file: row 0), in the original platform's words where it has them (COMPATIBILITY,
+// error texts).
 struct RowProblem {
   std::uint64_t row = 0;
   std::string column;   // "" when it is not about one
@@ -33,7 +60,7 @@ struct RowProblem {
 };
 
 struct TableRow {
-  std::uint64_t row = 0;  // from 1, the header not counted
+  std::uint64_t row = 0;           // from 1, the header not counted
   std::vector<std::string> cells;  // as many as there are columns
   std::vector<std::string> urls;   // trimmed, in order; empty when there is a problem
   std::vector<RowProblem> problems;
@@ -41,8 +68,12 @@ struct TableRow {
 
 class TableReader {
  public:
-  // Reads the header. Errors: kInvalidArgument with one of the original's texts 2 to 4, kTooLarge, kTruncated (gzip), kIo.
+  // Reads the header. Errors: kInvalidArgument with one of the original's texts 2 to 4, kTooLarge, kTruncated (gzip),
+  // kIo. In kOriginal every message is exactly a text of the original (3, or 8 for what it has no word for) and
+  // `detail`, which may be shown too, names the line; in kAny text 3 is followed by the line and the reason.
   [[nodiscard]] static Result<std::unique_ptr<TableReader>> open(const std::string& path, TableOptions options);
+  // The same over bytes in memory.
+  [[nodiscard]] static Result<std::unique_ptr<TableReader>> open_bytes(std::string bytes, TableOptions options);
   virtual ~TableReader() = default;
 
   [[nodiscard]] virtual const std::vector<std::string>& columns() const = 0;
@@ -54,14 +85,16 @@ class TableReader {
   [[nodiscard]] virtual Result<std::optional<TableRow>> next() = 0;
 };
 
-// Reads the whole table and collects problems, at most `problems_max` of them (all are counted).
+// Reads the whole table and collects problems, at most `problems_max` of them. In kOriginal the first one is the one
+// that decides the answer's text: empty cells of required columns come before the rows' own problems.
 struct TableReport {
   std::uint64_t rows = 0;
-  std::uint64_t images = 0;
-  std::uint64_t bad_rows = 0;
+  std::uint64_t images = 0;    // of good rows
+  std::uint64_t bad_rows = 0;  // all of them
   std::vector<RowProblem> problems;
 };
 // Errors: those of open() and next(), and kInvalidArgument text 2 when there is a header but no row.
-[[nodiscard]] Result<TableReport> check_table(const std::string& path, const TableOptions& options, std::size_t problems_max);
+[[nodiscard]] Result<TableReport> check_table(const std::string& path, const TableOptions& options,
+                                              std::size_t problems_max);
 
 }  // namespace pixmill::jobs

@@ -1,0 +1,176 @@
+#include "jobs/table_layout.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/text.h"
+#include "fetch/source_url.h"
+
+namespace pixmill::jobs {
+
+namespace {
+
+constexpr std::string_view kSerial = "S.No.";
+constexpr std::string_view kProduct = "Product Name";
+constexpr std::string_view kUrls = "Input Image Urls";
+constexpr std::array kRequired = {kSerial, kProduct, kUrls};
+constexpr std::array<std::string_view, 5> kUrlColumns = {"url", "image_url", "image", "src", kUrls};
+
+constexpr std::size_t kProblemsPerRowMax = 20;
+constexpr std::size_t kShownUrlBytesMax = 500;
+
+// The first column of that name; in kOriginal case counts, as there.
+int column_of(const std::vector<std::string>& columns, std::string_view name, TableDialect dialect) {
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const auto column = trim(columns[i]);
+    if (dialect == TableDialect::kOriginal ? column == name : equals_ignoring_case(column, name)) {
+      return static_cast<int>(i);
+    }
+  }
+  return -1;
+}
+
+std::unexpected<Error> missing(std::string_view names) {
+  return fail(ErrorCode::kInvalidArgument, fmt::format("Missing required column(s): {}", names));
+}
+
+// Cut for messages, between characters.
+std::string shown(std::string_view url) {
+  if (url.size() <= kShownUrlBytesMax) return std::string(url);
+  std::size_t end = kShownUrlBytesMax;
+  while (end > 0 && (static_cast<unsigned char>(url[end]) & 0xc0) == 0x80) --end;
+  return fmt::format("{}…", url.substr(0, end));
+}
+
+bool begins_with_scheme(std::string_view text) {
+  return equals_ignoring_case(text.substr(0, 7), "http://") || equals_ignoring_case(text.substr(0, 8), "https://");
+}
+
+// The plain form: a comma separates only where another URL begins.
+std::vector<std::string> split_before_schemes(std::string_view cell) {
+  std::vector<std::string> urls;
+  std::size_t begin = 0;
+  for (std::size_t at = 0; at < cell.size(); ++at) {
+    if (cell[at] != ',' || !begins_with_scheme(trim(cell.substr(at + 1)))) continue;
+    urls.emplace_back(trim(cell.substr(begin, at - begin)));
+    begin = at + 1;
+  }
+  urls.emplace_back(trim(cell.substr(begin)));
+  return urls;
+}
+
+std::vector<std::string> split_at_commas(std::string_view cell) {
+  std::vector<std::string> urls;
+  for (const auto piece : split(cell, ',')) urls.emplace_back(trim(piece));
+  return urls;
+}
+
+class RowCheck {
+ public:
+  RowCheck(const TableLayout& layout, const std::vector<std::string>& columns, TableRow& row)
+      : layout_(layout), columns_(columns), row_(row) {}
+
+  void required(int column, std::string_view name) {
+    if (column < 0 || !trim(row_.cells[static_cast<std::size_t>(column)]).empty()) return;
+    report(column, fmt::format("Column '{}' contains empty values.", name));
+  }
+
+  void urls(std::vector<std::string> urls) {
+    if (std::ranges::all_of(urls, [](const std::string& url) { return url.empty(); })) {
+      report(layout_.url_column, fmt::format("Empty URL field found at row {}", row_.row));
+      return;
+    }
+    for (const auto& url : urls) {
+      const auto parsed = fetch::parse_source_url(url);
+      if (parsed) continue;
+      std::string message = fmt::format("Invalid URL found at row {}: {}", row_.row, shown(url));
+      if (layout_.dialect == TableDialect::kAny) message += fmt::format(" ({})", parsed.error().message);
+      report(layout_.url_column, std::move(message));
+      if (row_.problems.size() >= kProblemsPerRowMax) return;
+    }
+    if (row_.problems.empty()) row_.urls = std::move(urls);
+  }
+
+ private:
+  void report(int column, std::string message) {
+    row_.problems.push_back(
+        {.row = row_.row, .column = columns_[static_cast<std::size_t>(column)], .message = std::move(message)});
+  }
+
+  const TableLayout& layout_;
+  const std::vector<std::string>& columns_;
+  TableRow& row_;
+};
+
+}  // namespace
+
+Result<TableLayout> find_layout(const std::vector<std::string>& columns, const TableOptions& options) {
+  TableLayout layout{.dialect = options.dialect};
+  std::vector<std::string_view> absent;
+  for (const auto name : kRequired) {
+    if (column_of(columns, name, options.dialect) < 0) absent.push_back(name);
+  }
+  const bool names_another = !options.url_column.empty() && !equals_ignoring_case(options.url_column, kUrls);
+  if (options.dialect == TableDialect::kOriginal || (absent.empty() && !names_another)) {
+    if (!absent.empty()) return missing(fmt::format("{}", fmt::join(absent, ", ")));
+    layout.original_form = true;
+    layout.serial_column = column_of(columns, kSerial, options.dialect);
+    layout.product_column = column_of(columns, kProduct, options.dialect);
+    layout.url_column = column_of(columns, kUrls, options.dialect);
+    return layout;
+  }
+  if (!options.url_column.empty()) {
+    layout.url_column = column_of(columns, trim(options.url_column), options.dialect);
+    if (layout.url_column < 0) return missing(options.url_column);
+    return layout;
+  }
+  for (const auto name : kUrlColumns) {
+    layout.url_column = column_of(columns, name, options.dialect);
+    if (layout.url_column >= 0) return layout;
+  }
+  return missing("url (or image_url, image, src; or S.No., Product Name and Input Image Urls)");
+}
+
+void check_row(const TableLayout& layout, const std::vector<std::string>& columns,
+               const std::optional<std::vector<std::string>>& url_list, TableRow& row) {
+  RowCheck check(layout, columns, row);
+  if (layout.original_form) {
+    check.required(layout.serial_column, kSerial);
+    check.required(layout.product_column, kProduct);
+  }
+  if (url_list) return check.urls(*url_list);
+  const std::string& cell = row.cells[static_cast<std::size_t>(layout.url_column)];
+  check.urls(layout.original_form ? split_at_commas(cell) : split_before_schemes(cell));
+}
+
+bool is_url_list_entry(std::string_view cell) {
+  return begins_with_scheme(trim(cell)) && fetch::parse_source_url(trim(cell)).has_value();
+}
+
+std::unexpected<Error> broken_table(TableDialect dialect, std::string reason) {
+  if (dialect == TableDialect::kOriginal) {
+    return fail(ErrorCode::kInvalidArgument, std::string(kBrokenTableText), std::move(reason));
+  }
+  return fail(ErrorCode::kInvalidArgument, fmt::format("{} {}", kBrokenTableText, reason));
+}
+
+std::unexpected<Error> strange_table(TableDialect dialect, ErrorCode code, std::string reason) {
+  while (reason.ends_with('.')) reason.pop_back();
+  const auto change_first = [&](char from, char to, int by) {
+    if (!reason.empty() && reason.front() >= from && reason.front() <= to) {
+      reason.front() = static_cast<char>(reason.front() + by);
+    }
+  };
+  if (dialect == TableDialect::kOriginal) {
+    change_first('A', 'Z', 'a' - 'A');
+    return fail(code, fmt::format("An unexpected error occurred: {}", reason));
+  }
+  change_first('a', 'z', 'A' - 'a');
+  return fail(code, reason + '.');
+}
+
+}  // namespace pixmill::jobs
