@@ -86,6 +86,7 @@ JpegMetadata read_jpeg_metadata(std::string_view bytes) {
   while (const auto segment = segments.next()) {
     if (segment->marker == kMarkerSos) break;
     const std::string_view payload = segment->payload;
+    if (is_start_of_frame(segment->marker) && payload.size() > 5) metadata.components = byte_at(payload, 5);
     if (segment->marker == kMarkerApp1 && payload.starts_with(kExifPrefix) && metadata.exif.empty()) {
       metadata.exif = payload.substr(kExifPrefix.size());
     } else if (segment->marker == kMarkerApp1 && payload.starts_with(kXmpPrefix) && metadata.xmp.empty()) {

@@ -50,6 +50,7 @@ class JpegSegments {
 struct JpegMetadata {
   std::string_view exif;  // a TIFF structure, without the "Exif\0\0" before it
   std::string_view xmp;   // a packet, without its namespace
+  int components = 0;     // of the picture: 1 grey, 3 colour, 4 print
   std::string icc;        // put together from its APP2 pieces; empty when absent or incomplete
 };
 

@@ -180,7 +180,7 @@ struct Box {
   std::string_view payload;
 };
 
-// ISO/IEC 14496-12 boxes, one after another. A box that reaches past the end is cut there.
+// ISO/IEC 14496-12 boxes, one after another, up to the first that reaches past the end.
 std::vector<Box> read_boxes(std::string_view bytes) {
   constexpr std::size_t kBoxesMax = 10'000;
   std::vector<Box> boxes;
@@ -194,7 +194,7 @@ std::vector<Box> read_boxes(std::string_view bytes) {
       head = 16;
     }
     if (size == 0) size = head + reader.left();
-    if (size < head || reader.ended()) break;
+    if (size < head || size - head > reader.left() || reader.ended()) break;
     boxes.push_back(Box{type, reader.take(static_cast<std::size_t>(size - head))});
   }
   return boxes;

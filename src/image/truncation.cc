@@ -33,7 +33,7 @@ bool is_webp_cut_off(std::string_view bytes) {
 }
 
 // Asked after a decoder failed, so a whole file that merely lacks its trailer does not get here.
-bool is_gif_cut_off(std::string_view bytes) { return bytes.empty() || bytes.back() != 0x3B; }
+bool is_gif_cut_off(std::string_view bytes) { return bytes.back() != 0x3B; }
 
 bool is_tiff_cut_off(std::string_view bytes) {
   constexpr std::uint64_t kPiecesMax = 100'000;
@@ -73,6 +73,7 @@ bool is_heif_cut_off(std::string_view bytes) {
 }  // namespace
 
 bool is_cut_off(std::string_view bytes, Format format) {
+  if (bytes.empty()) return true;
   switch (format) {
     case Format::kJpeg:
       return is_jpeg_cut_off(bytes);
