@@ -15,6 +15,9 @@ struct Word {
   State state;
   std::string_view text;
 };
+// clang 16, which builds the fuzz targets, does not deduce an aggregate's arguments by itself.
+template <class State>
+Word(State, std::string_view) -> Word<State>;
 
 constexpr std::array kJobStates = {
     Word{JobState::kReceiving, "receiving"},
