@@ -31,6 +31,16 @@ ByteBudget::Grant::~Grant() {
   if (budget_ != nullptr) budget_->give_back(bytes_);
 }
 
+void ByteBudget::Grant::resize(std::uint64_t bytes) {
+  if (budget_ == nullptr) return;
+  if (bytes > bytes_) {
+    budget_->in_use_ += bytes - bytes_;
+  } else {
+    budget_->give_back(bytes_ - bytes);
+  }
+  bytes_ = bytes;
+}
+
 ByteBudget::ByteBudget(Executor executor, std::uint64_t limit_bytes)
     : executor_(std::move(executor)), limit_bytes_(limit_bytes) {
   PIXMILL_CHECK(limit_bytes > 0);

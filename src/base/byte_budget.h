@@ -21,6 +21,9 @@ class ByteBudget {
     Grant& operator=(Grant&& other) noexcept;
     ~Grant();
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+    // Makes an estimate true, without waiting: what was held too much is free at once; holding more may pass the limit
+    // for a while, and then nobody else is served. An empty Grant stays empty.
+    void resize(std::uint64_t bytes);
 
    private:
     friend class ByteBudget;

@@ -120,6 +120,22 @@ TEST_F(ByteBudgetTest, ACancelledWaiterMakesWay) {
   EXPECT_EQ(budget_.bytes_in_use(), 100u);
 }
 
+TEST_F(ByteBudgetTest, ResizeMakesAnEstimateTrue) {
+  Taker a;
+  Taker waiting;
+  start(60, a);
+  start(60, waiting);
+  EXPECT_FALSE(waiting.grant);
+  a.grant->resize(300);
+  EXPECT_EQ(budget_.bytes_in_use(), 300u) << "more than the limit: it is there already";
+  a.grant->resize(40);
+  settle();
+  EXPECT_TRUE(waiting.grant) << "what was set aside too much serves the next";
+  a.grant.reset();
+  waiting.grant.reset();
+  EXPECT_EQ(budget_.bytes_in_use(), 0u);
+}
+
 TEST_F(ByteBudgetTest, GrantsMoveWithoutDoubling) {
   Taker a;
   Taker b;

@@ -23,6 +23,7 @@ enum class Stage : std::uint8_t { kFetch, kTransform, kStore };
 // What all pictures of a job share.
 struct JobPlan {
   std::string job_id;
+  std::string blob_prefix;  // keys of the job begin with it; ends with '/'
   image::Recipe recipe;
   std::vector<fetch::HostHeader> headers;
 };

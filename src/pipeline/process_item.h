@@ -1,5 +1,9 @@
-// Everything that happens to one image, in order. Lives on the loop; any number of items at once, bounded by the byte budget.
+// Everything that happens to one image, in order. Lives on the loop; any number of items at once, bounded by the byte
+// budget.
 #pragma once
+
+#include <chrono>
+#include <vector>
 
 #include "base/byte_budget.h"
 #include "base/metrics.h"
@@ -28,10 +32,22 @@ class Pipeline {
   [[nodiscard]] Task<Outcome> process(ItemTask task);
 
  private:
-  [[nodiscard]] Task<Result<std::vector<StoredOutput>>> store_all(const ItemTask& task, const image::Rendered& rendered);
+  [[nodiscard]] Task<Result<std::vector<StoredOutput>>> store_all(const ItemTask& task,
+                                                                  const image::Rendered& rendered);
   [[nodiscard]] Task<Result<std::vector<StoredOutput>>> copy_all(const ItemTask& task);
 
+  [[nodiscard]] static Outcome failed(Outcome outcome, Stage stage, Error error);
+  [[nodiscard]] static milliseconds timed(const Histogram& histogram, std::chrono::steady_clock::time_point begin);
+
+  // How much memory to set aside for a picture whose size nobody knows yet.
+  [[nodiscard]] std::uint64_t expected_bytes() const;
+  void learn_size(std::uint64_t bytes);
+
   PipelineParts parts_;
+  double mean_bytes_;  // of sources, the latest weighing most
+  Histogram fetch_seconds_;
+  Histogram transform_seconds_;
+  Histogram store_seconds_;
 };
 
 }  // namespace pixmill::pipeline

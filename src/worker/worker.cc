@@ -35,7 +35,8 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
     jobs::Lease lease;
     JobId job;
     bool running = true;  // false: done, waiting for the recorder
-    asio::cancellation_signal abort;
+    // Shared with the coroutine's completion: Asio touches its slot until the very end.
+    std::shared_ptr<asio::cancellation_signal> abort = std::make_shared<asio::cancellation_signal>();
   };
 
   Impl(Executor executor_in, WorkerParts parts_in, WorkerOptions options_in)
@@ -49,6 +50,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
                 [this](const auto& jobs) { announce_finished(jobs); }),
         room(executor),
         heart(executor),
+        cancels(executor),
         emptied(executor),
         succeeded(
             parts.metrics.counter("pixmill_items_total", "Recorded attempts by result.", {{"result", "succeeded"}})),
@@ -79,6 +81,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   Rescuer rescuer;
   Wakeup room;     // an item left
   Wakeup heart;    // stops the heartbeat
+  Wakeup cancels;  // stops the look-out for cancelled jobs
   Wakeup emptied;  // nothing is held any more, or a loop ended
   std::map<ItemKey, std::unique_ptr<Held>> held;
   std::function<void(const std::vector<JobId>&)> on_finished;
@@ -162,17 +165,17 @@ void Worker::Impl::spawn(jobs::ClaimedItem item) {
   auto entry = std::make_unique<Held>();
   entry->lease = item.lease;
   entry->job = item.job;
-  const auto slot = entry->abort.slot();
+  const auto abort = entry->abort;
   const auto lease = item.lease;
   // A second claim of an item we still hold means that its first lease expired: that first result will be fenced.
   held.insert_or_assign(key_of(lease), std::move(entry));
-  asio::co_spawn(
-      executor, run_item(std::move(item)),
-      asio::bind_cancellation_slot(slot, [self = shared_from_this(), lease](const std::exception_ptr& error) {
-        // Aborted in the middle: the item goes back unfinished.
-        if (!error) return;
-        asio::co_spawn(self->executor, self->give_back(lease, milliseconds(0)), asio::detached);
-      }));
+  asio::co_spawn(executor, run_item(std::move(item)),
+                 asio::bind_cancellation_slot(
+                     abort->slot(), [self = shared_from_this(), abort, lease](const std::exception_ptr& error) {
+                       // Aborted in the middle: the item goes back unfinished.
+                       if (!error) return;
+                       asio::co_spawn(self->executor, self->give_back(lease, milliseconds(0)), asio::detached);
+                     }));
 }
 
 Task<void> Worker::Impl::run_item(jobs::ClaimedItem item) {
@@ -246,8 +249,8 @@ Task<void> Worker::Impl::heartbeat_loop() {
 // A cancelled job's items stop where they are, so that `cancelled` comes soon and nothing of it is fetched afterwards.
 Task<void> Worker::Impl::cancel_loop() {
   while (!stopped) {
-    co_await pause_for(options.cancel_poll);
-    if (held.empty()) continue;
+    co_await cancels.wait(options.cancel_poll);
+    if (held.empty() || stopped) continue;
     jobs::JobQuery query{.state = jobs::JobState::kCancelling, .limit = 100, .before = std::nullopt};
     const auto page = co_await parts.store.jobs(std::move(query));
     if (!page) continue;
@@ -265,7 +268,7 @@ void Worker::Impl::abort_items(const std::function<bool(const Held&)>& which) {
   }
   for (const auto& key : keys) {
     if (const auto found = held.find(key); found != held.end()) {
-      found->second->abort.emit(asio::cancellation_type::terminal);
+      found->second->abort->emit(asio::cancellation_type::terminal);
     }
   }
 }
@@ -286,6 +289,7 @@ Task<void> Worker::Impl::stop_everything(milliseconds grace) {
   }
   stopped = true;
   heart.ring();
+  cancels.ring();
   rescuer.stop();
   if (held.empty()) {
     recorder.stop();

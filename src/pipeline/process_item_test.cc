@@ -1,0 +1,123 @@
+#include "pipeline/process_item.h"
+
+#include <gtest/gtest.h>
+
+#include "base/crypto.h"
+#include "tests/support/pipeline_fakes.h"
+#include "tests/support/run_task.h"
+
+namespace pixmill::pipeline {
+namespace {
+
+class PipelineTest : public ::testing::Test {
+ protected:
+  PipelineTest() : budget_(io_.get_executor(), 64u << 20) {}
+
+  static ItemTask task(std::uint64_t row = 1) {
+    auto plan = std::make_shared<JobPlan>();
+    plan->job_id = "7d9f";
+    plan->blob_prefix = "7d9f/";
+    ItemTask task;
+    task.plan = std::move(plan);
+    task.row = row;
+    task.index = 1;
+    task.url = "http://shop.example/a.png";
+    task.output_stem = "SKU_{uuid}.{ext}";
+    return task;
+  }
+  Outcome process(ItemTask item) {
+    const PipelineParts parts{
+        .fetcher = fetcher_, .engines = engines_, .blobs = blobs_, .budget = budget_, .metrics = metrics_};
+    Pipeline pipeline(parts);
+    return testing::run_task(io_, pipeline.process(std::move(item)));
+  }
+  static const Failed& failure(const Outcome& outcome) { return std::get<Failed>(outcome.result); }
+
+  asio::io_context io_;
+  Metrics metrics_;
+  testing::FakeFetcher fetcher_;
+  testing::FakePool engines_;
+  testing::MemoryBlobs blobs_;
+  ByteBudget budget_;
+};
+
+TEST_F(PipelineTest, FetchesRendersAndStores) {
+  const auto outcome = process(task());
+  const auto& done = std::get<Succeeded>(outcome.result);
+  ASSERT_EQ(done.outputs.size(), 1u);
+  const auto& output = done.outputs[0];
+  EXPECT_EQ(done.bytes_in, std::string("bytes of http://shop.example/a.png").size());
+  EXPECT_TRUE(output.key.starts_with("7d9f/SKU_")) << output.key;
+  EXPECT_TRUE(output.key.ends_with(".jpg"));
+  EXPECT_EQ(output.sha256, to_hex(sha256("bytes of http://shop.example/a.png")));
+  ASSERT_TRUE(blobs_.blobs.contains(output.key));
+  EXPECT_EQ(budget_.bytes_in_use(), 0u);
+}
+
+TEST_F(PipelineTest, SameBytesOfAnotherRowGetAnotherName) {
+  const auto first = process(task(1));
+  const auto again = process(task(1));
+  const auto other = process(task(2));
+  const auto key = [](const Outcome& outcome) { return std::get<Succeeded>(outcome.result).outputs[0].key; };
+  EXPECT_EQ(key(first), key(again)) << "the same work done twice must land on the same key";
+  EXPECT_NE(key(first), key(other));
+}
+
+TEST_F(PipelineTest, EachStageReportsItsFailure) {
+  fetcher_.answer = [](const auto&) { return fail(ErrorCode::kDns, "no answer"); };
+  EXPECT_EQ(failure(process(task())).stage, Stage::kFetch);
+  EXPECT_EQ(failure(process(task())).error.code, ErrorCode::kDns);
+  fetcher_ = {};
+  engines_.answer = [](auto) { return fail(ErrorCode::kNotAnImage, "looks like HTML"); };
+  EXPECT_EQ(failure(process(task())).stage, Stage::kTransform);
+  engines_.answer = testing::FakePool().answer;
+  blobs_.put_error = Error{.code = ErrorCode::kDiskFull, .message = "no space left", .detail = {}};
+  EXPECT_EQ(failure(process(task())).stage, Stage::kStore);
+  EXPECT_EQ(failure(process(task())).error.code, ErrorCode::kDiskFull);
+  EXPECT_EQ(budget_.bytes_in_use(), 0u);
+}
+
+TEST_F(PipelineTest, StoppedBudgetFetchesNothing) {
+  budget_.stop();
+  EXPECT_EQ(failure(process(task())).error.code, ErrorCode::kCancelled);
+  EXPECT_TRUE(fetcher_.asked.empty());
+}
+
+TEST_F(PipelineTest, DuplicateCopiesInsteadOfFetching) {
+  const auto first = std::get<Succeeded>(process(task(1)).result);
+  fetcher_.asked.clear();
+  auto duplicate = task(2);
+  duplicate.same_as = first.outputs;
+  duplicate.same_as_bytes_in = first.bytes_in;
+  const auto outcome = process(duplicate);
+  const auto& copied = std::get<Succeeded>(outcome.result);
+  EXPECT_TRUE(fetcher_.asked.empty());
+  EXPECT_EQ(copied.bytes_in, first.bytes_in);
+  EXPECT_NE(copied.outputs.at(0).key, first.outputs.at(0).key);
+  EXPECT_EQ(blobs_.blobs.at(copied.outputs[0].key), blobs_.blobs.at(first.outputs[0].key));
+}
+
+TEST_F(PipelineTest, DuplicateOfAMissingResultIsFetched) {
+  auto duplicate = task(2);
+  duplicate.same_as = std::get<Succeeded>(process(task(1)).result).outputs;
+  blobs_.blobs.clear();
+  fetcher_.asked.clear();
+  EXPECT_TRUE(std::holds_alternative<Succeeded>(process(duplicate).result));
+  EXPECT_EQ(fetcher_.asked.size(), 1u);
+}
+
+TEST_F(PipelineTest, LargePicturesHoldTheirRealSize) {
+  std::uint64_t seen = 0;
+  fetcher_.answer = [](const auto&) {
+    return Result<fetch::Fetched>(fetch::Fetched{.bytes = std::string(30u << 20, 'x'), .final_url = {}});
+  };
+  engines_.answer = [&](auto source) {
+    seen = budget_.bytes_in_use();
+    return testing::FakePool().answer(source);
+  };
+  process(task());
+  EXPECT_EQ(seen, 30u << 20);
+}
+
+}  // namespace
+}  // namespace pixmill::pipeline

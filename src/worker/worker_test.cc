@@ -1,0 +1,192 @@
+#include "worker/worker.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <set>
+
+#include "base/byte_budget.h"
+#include "base/wakeup.h"
+#include "tests/support/manual_clock.h"
+#include "tests/support/pipeline_fakes.h"
+#include "tests/support/run_task.h"
+#include "tests/support/scripted_store.h"
+
+namespace pixmill::worker {
+namespace {
+
+// A worker over a scripted store with `count` items to claim; the test ends when `finished_` items have been recorded.
+class WorkerTest : public ::testing::Test {
+ protected:
+  WorkerTest() : queue_(jobs::make_local_queue(io_.get_executor())), budget_(io_.get_executor(), 64u << 20) {
+    job_.id = JobId{Uuid::random()};
+    job_.recipe = "format=jpeg";
+    job_.blob_prefix = "images/";
+    store_.on_job = [this](const JobId&) { return Result<jobs::Job>(job_); };
+    store_.on_jobs = [this](const jobs::JobQuery&) { return Result<jobs::JobPage>(page_); };
+    store_.on_rescue = [] { return Result<jobs::JobStore::RescueReport>(jobs::JobStore::RescueReport{}); };
+    store_.on_renew = [](const auto&) { return Result<std::vector<jobs::Lease>>(std::vector<jobs::Lease>{}); };
+    store_.on_release = [this](const auto& leases, auto) {
+      released_.insert(released_.end(), leases.begin(), leases.end());
+      return Result<void>{};
+    };
+    store_.on_claim = [this](const auto& request) { return hand_out(request.limit); };
+    store_.on_finish = [this](const auto& outcomes) {
+      outcomes_.insert(outcomes_.end(), outcomes.begin(), outcomes.end());
+      if (outcomes_.size() >= stop_after_) done_.ring();
+      return Result<jobs::FinishReport>(
+          jobs::FinishReport{.recorded = outcomes.size(), .fenced = {}, .jobs_finished = {}});
+    };
+  }
+
+  Result<jobs::Claim> hand_out(std::uint32_t limit) {
+    jobs::Claim claim;
+    for (std::uint32_t i = 0; i < limit && next_item_ <= items_; ++i, ++next_item_) {
+      jobs::ClaimedItem item;
+      item.lease = {.job_no = 1, .item = next_item_, .token = 1};
+      item.job = job_.id;
+      item.row = next_item_;
+      item.url = "http://shop.example/" + std::to_string(next_item_);
+      item.output_stem = "p" + std::to_string(next_item_) + ".{ext}";
+      claim.items.push_back(std::move(item));
+    }
+    return claim;
+  }
+
+  Task<void> run(milliseconds grace) {
+    const pipeline::PipelineParts parts{
+        .fetcher = fetcher_, .engines = engines_, .blobs = blobs_, .budget = budget_, .metrics = metrics_};
+    pipeline::Pipeline pipeline(parts);
+    const WorkerParts worker_parts{
+        .store = store_, .queue = *queue_, .pipeline = pipeline, .clock = clock_, .metrics = metrics_};
+    Worker worker(io_.get_executor(), worker_parts, options_);
+    worker.start();
+    co_await done_.wait(std::chrono::minutes(1));
+    co_await worker.drain(grace);
+    left_ = worker.in_flight();
+  }
+
+  asio::io_context io_;
+  testing::ManualClock clock_;
+  Metrics metrics_;
+  testing::ScriptedStore store_;
+  std::unique_ptr<jobs::Queue> queue_;
+  testing::FakeFetcher fetcher_;
+  testing::FakePool engines_;
+  testing::MemoryBlobs blobs_;
+  ByteBudget budget_;
+  WorkerOptions options_;
+  jobs::Job job_;
+  jobs::JobPage page_;
+  std::uint64_t items_ = 0, next_item_ = 1;
+  std::size_t stop_after_ = 0;
+  std::vector<jobs::ItemOutcome> outcomes_;
+  std::vector<jobs::Lease> released_;
+  std::uint32_t left_ = 0;
+  Wakeup done_{io_.get_executor()};
+};
+
+TEST_F(WorkerTest, RecordsEveryClaimedItemOnce) {
+  items_ = 1'000;
+  stop_after_ = 1'000;
+  testing::run_task(io_, run(seconds(10)));
+  ASSERT_EQ(outcomes_.size(), 1'000u);
+  std::set<std::uint64_t> items;
+  for (const auto& outcome : outcomes_) items.insert(outcome.lease.item);
+  EXPECT_EQ(items.size(), 1'000u);
+  EXPECT_EQ(blobs_.blobs.size(), 1'000u);
+  EXPECT_TRUE(released_.empty());
+  EXPECT_EQ(left_, 0u);
+}
+
+TEST_F(WorkerTest, TransientFailureIsRescheduledAndPermanentIsFinal) {
+  items_ = 2;
+  stop_after_ = 2;
+  fetcher_.answer = [](const std::string& url) -> Result<fetch::Fetched> {
+    if (url.ends_with('1')) return fail(ErrorCode::kTimeout, "too slow");
+    return std::unexpected(
+        Error{.code = ErrorCode::kHttpPermanent, .message = "gone", .detail = {}, .http_status = 404});
+  };
+  testing::run_task(io_, run(seconds(10)));
+  for (const auto& outcome : outcomes_) {
+    const auto& failure = std::get<jobs::ItemFailure>(outcome.result);
+    EXPECT_EQ(failure.retry_at.has_value(), outcome.lease.item == 1);
+    EXPECT_EQ(failure.code, outcome.lease.item == 1 ? "timeout" : "http_404");
+  }
+}
+
+TEST_F(WorkerTest, ItemWithoutATurnGoesBackUncounted) {
+  items_ = 1;
+  fetcher_.answer = [this](const std::string&) -> Result<fetch::Fetched> {
+    done_.ring();
+    return fail(ErrorCode::kUnavailable, "the host is busy");
+  };
+  testing::run_task(io_, run(seconds(10)));
+  EXPECT_TRUE(outcomes_.empty());
+  EXPECT_EQ(released_.size(), 1u);
+}
+
+TEST_F(WorkerTest, DuplicateOfAFailureFailsAlikeWithoutFetching) {
+  store_.on_claim = [this](const auto&) -> Result<jobs::Claim> {
+    auto claim = hand_out(1).value();
+    for (auto& item : claim.items) {
+      item.same_as = 7;
+      item.same_as_error_code = "http_404";
+      item.same_as_error_message = "gone";
+    }
+    return claim;
+  };
+  items_ = 1;
+  stop_after_ = 1;
+  testing::run_task(io_, run(seconds(10)));
+  EXPECT_TRUE(fetcher_.asked.empty());
+  const auto& failure = std::get<jobs::ItemFailure>(outcomes_.at(0).result);
+  EXPECT_EQ(failure.code, "http_404");
+  EXPECT_FALSE(failure.retry_at.has_value());
+}
+
+TEST_F(WorkerTest, P12DrainGivesBackWhatDoesNotEndInTime) {
+  items_ = 10;
+  fetcher_.takes = std::chrono::hours(1);
+  const auto begin = [this]() -> Task<void> {
+    while (fetcher_.asked.size() < 10) co_await pause_for(milliseconds(1));
+    done_.ring();
+  };
+  asio::co_spawn(io_, begin, asio::detached);
+  testing::run_task(io_, run(milliseconds(20)));
+  EXPECT_EQ(released_.size(), 10u);
+  EXPECT_TRUE(outcomes_.empty());
+  EXPECT_EQ(left_, 0u);
+}
+
+TEST_F(WorkerTest, P15CancelledJobsItemsAreAborted) {
+  items_ = 5;
+  fetcher_.takes = std::chrono::hours(1);
+  options_.cancel_poll = milliseconds(1);
+  const auto cancel = [this]() -> Task<void> {
+    while (fetcher_.asked.size() < 5) co_await pause_for(milliseconds(1));
+    job_.state = jobs::JobState::kCancelling;
+    page_.jobs.push_back(job_);
+    while (released_.size() < 5) co_await pause_for(milliseconds(1));
+    done_.ring();
+  };
+  asio::co_spawn(io_, cancel, asio::detached);
+  testing::run_task(io_, run(seconds(10)));
+  EXPECT_EQ(released_.size(), 5u);
+}
+
+TEST_F(WorkerTest, StoreThatIsAwayIsAskedAgain) {
+  int refusals = 1;
+  store_.on_claim = [&](const auto& request) -> Result<jobs::Claim> {
+    if (refusals-- > 0) return fail(ErrorCode::kUnavailable, "away");
+    return hand_out(request.limit);
+  };
+  items_ = 3;
+  stop_after_ = 3;
+  testing::run_task(io_, run(seconds(10)));
+  EXPECT_EQ(outcomes_.size(), 3u);
+}
+
+}  // namespace
+}  // namespace pixmill::worker

@@ -1,0 +1,91 @@
+// A fetcher, engines and a blob store in memory, for tests of what stands above them.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/pool.h"
+#include "fetch/fetcher.h"
+#include "storage/blob_store.h"
+
+namespace pixmill::testing {
+
+class FakeFetcher final : public fetch::Fetcher {
+ public:
+  std::function<Result<fetch::Fetched>(const std::string& url)> answer = [](const std::string& url) {
+    return Result<fetch::Fetched>(fetch::Fetched{.bytes = "bytes of " + url, .final_url = url});
+  };
+  std::vector<std::string> asked;
+  milliseconds takes{0};
+
+  Task<Result<fetch::Fetched>> get(std::string url, const std::vector<fetch::HostHeader>&) override {
+    asked.push_back(url);
+    if (takes.count() > 0) co_await pause_for(takes);
+    co_return answer(url);
+  }
+};
+
+// Renders a source to the same bytes.
+class FakePool final : public engine::Pool {
+ public:
+  std::function<Result<image::Rendered>(std::string_view source)> answer = [](std::string_view source) {
+    image::Rendered rendered;
+    rendered.renditions.push_back({.format = image::Format::kJpeg,
+                                   .width_px = 4,
+                                   .height_px = 3,
+                                   .quality = 50,
+                                   .source_kept = false,
+                                   .first_frame = false,
+                                   .bytes = std::string(source)});
+    return Result<image::Rendered>(std::move(rendered));
+  };
+
+  Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe&) override {
+    co_return answer(source);
+  }
+  void stop() override {}
+  [[nodiscard]] const engine::SandboxReport& sandbox() const override { return report_; }
+  [[nodiscard]] std::vector<int> pids() const override { return {}; }
+  [[nodiscard]] std::uint32_t engines() const override { return 1; }
+
+ private:
+  engine::SandboxReport report_;
+};
+
+class MemoryBlobs final : public storage::BlobStore {
+ public:
+  std::map<std::string, std::string> blobs;
+  std::optional<Error> put_error;
+
+  Task<Result<void>> put(std::string key, std::string_view bytes, std::string) override {
+    if (put_error) co_return std::unexpected(*put_error);
+    blobs[key] = std::string(bytes);
+    co_return Result<void>{};
+  }
+  Task<Result<void>> copy(std::string from, std::string to) override {
+    if (!blobs.contains(from)) co_return fail(ErrorCode::kNotFound, "no such blob");
+    blobs[to] = blobs[from];
+    co_return Result<void>{};
+  }
+  Task<Result<storage::BlobInfo>> head(std::string key) override {
+    if (!blobs.contains(key)) co_return fail(ErrorCode::kNotFound, "no such blob");
+    co_return storage::BlobInfo{.key = key, .bytes = blobs[key].size()};
+  }
+  Task<Result<void>> remove(std::string key) override {
+    blobs.erase(key);
+    co_return Result<void>{};
+  }
+  Task<Result<std::vector<storage::BlobInfo>>> list(std::string prefix, std::string after, std::size_t limit) override {
+    std::vector<storage::BlobInfo> found;
+    for (auto it = blobs.upper_bound(after); it != blobs.end() && found.size() < limit; ++it) {
+      if (it->first.starts_with(prefix)) found.push_back({.key = it->first, .bytes = it->second.size()});
+    }
+    co_return found;
+  }
+  [[nodiscard]] std::optional<std::string> local_path(std::string_view) const override { return std::nullopt; }
+};
+
+}  // namespace pixmill::testing
