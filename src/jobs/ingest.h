@@ -1,4 +1,10 @@
-// Turns a spooled table into rows and items of a job, chunk by chunk, resumable after a kill. Parsing runs on a thread of its own.
+// Turns a spooled table into rows and items of a job, chunk by chunk, resumable after a kill. Parsing runs on a thread
+// of its own, where the tables of several jobs take turns. Lives on the loop.
+//
+// What a job's name_template may use: {product} (the Product Name column, else a column called product, else
+// {source_stem}), {index} of the URL in its row, {row}, {source_stem} (the URL's file name without its extension),
+// {job}, and every column by its name, without case. {sha} {uuid} {rendition} {ext} are filled in when the picture is
+// done.
 #pragma once
 
 #include <memory>
@@ -17,12 +23,14 @@ class Ingest {
   Ingest(Executor executor, JobStore& store, Queue& queue);
   ~Ingest();
 
-  // Reads `path` on the ingest thread. Errors: as check_table.
+  // Reads `path` on the ingest thread and keeps the first 1,000 problems. Errors: as check_table, and kCancelled after
+  // stop().
   [[nodiscard]] Task<Result<TableReport>> check(std::string path, TableOptions options);
 
-  // Reads the job's source_path and appends what is not in yet, then finish_ingest. An unreadable table rejects the job.
-  // With InvalidRows::kSkip bad rows are kept with their problem and without items. Stops between chunks after stop().
-  // Errors: the store's, kCancelled.
+  // Reads the job's source_path and appends what is not in yet, then finish_ingest. An unreadable table rejects the
+  // job. With InvalidRows::kSkip bad rows are kept with their problem and without items; with kReject the first of them
+  // rejects the job. A job that is not `ingesting` is left alone. Stops between chunks after stop(). Errors: the
+  // store's (kCancelled also when the job was), kCancelled.
   [[nodiscard]] Task<Result<void>> run(JobId job);
 
   void stop();

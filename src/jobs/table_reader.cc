@@ -298,12 +298,6 @@ Result<std::unique_ptr<TableReader>> open_source(std::unique_ptr<ByteSource> sou
   return table;
 }
 
-// Which problem gives the original's answer: its checks run column by column over the whole file, then row by row.
-int precedence(const RowProblem& problem) {
-  if (problem.message.starts_with("Column 'S.No.'")) return 0;
-  return problem.message.starts_with("Column ") ? 1 : 2;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<TableReader>> TableReader::open(const std::string& path, TableOptions options) {
@@ -313,36 +307,6 @@ Result<std::unique_ptr<TableReader>> TableReader::open(const std::string& path, 
 
 Result<std::unique_ptr<TableReader>> TableReader::open_bytes(std::string bytes, TableOptions options) {
   return open_source(make_memory_source(std::move(bytes)), options);
-}
-
-Result<TableReport> check_table(const std::string& path, const TableOptions& options, std::size_t problems_max) {
-  PIXMILL_TRY(const auto table, TableReader::open(path, options));
-  TableReport report;
-  std::optional<RowProblem> deciding;
-  while (true) {
-    PIXMILL_TRY(auto row, table->next());
-    if (!row) break;
-    ++report.rows;
-    report.images += row->urls.size();
-    if (!row->problems.empty()) ++report.bad_rows;
-    for (auto& problem : row->problems) {
-      if (!deciding || precedence(problem) < precedence(*deciding)) deciding = problem;
-      if (report.problems.size() < problems_max) report.problems.push_back(std::move(problem));
-    }
-  }
-  if (report.rows == 0) return empty_table();
-  if (options.dialect == TableDialect::kOriginal && deciding) {
-    const auto same = std::ranges::find_if(report.problems, [&](const RowProblem& problem) {
-      return problem.row == deciding->row && problem.message == deciding->message;
-    });
-    if (same != report.problems.end()) {
-      std::rotate(report.problems.begin(), same, same + 1);
-    } else {
-      report.problems.insert(report.problems.begin(), std::move(*deciding));
-      if (report.problems.size() > std::max<std::size_t>(problems_max, 1)) report.problems.pop_back();
-    }
-  }
-  return report;
 }
 
 }  // namespace pixmill::jobs

@@ -1,0 +1,209 @@
+#include "jobs/ingest.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/blocking_thread.h"
+#include "base/text.h"
+#include "fetch/source_url.h"
+#include "jobs/table_check.h"
+#include "storage/object_name.h"
+
+namespace pixmill::jobs {
+
+namespace {
+
+constexpr std::size_t kProblemsKept = 1'000;
+constexpr std::size_t kChunkRowsMax = 500;
+// A row may hold a megabyte and thousands of URLs; a chunk ends early when it has this much of either.
+constexpr std::size_t kChunkItemsMax = 1'000;
+constexpr std::size_t kChunkBytesMax = 4u << 20;
+// Rows read before the thread turns to the next job's table.
+constexpr std::uint64_t kStepRows = 5'000;
+
+TableOptions table_options(const Job& job) {
+  return {.dialect = job.origin == JobOrigin::kLegacyUpload ? TableDialect::kOriginal : TableDialect::kAny,
+          .url_column = job.url_column,
+          .file_name = std::filesystem::path(job.source_path).filename().string()};
+}
+
+// "https://a.example/photos/Blue%20shirt.final.jpg?x=1" ► "Blue shirt.final".
+std::string source_stem(const std::string& url) {
+  const auto parsed = fetch::parse_source_url(url);
+  if (!parsed) return "image";
+  const auto path = std::string_view(parsed->target).substr(0, parsed->target.find('?'));
+  const auto name = path.substr(path.rfind('/') + 1);
+  std::string decoded = percent_decode(name).value_or(std::string(name));
+  if (const auto dot = decoded.rfind('.'); dot != std::string::npos && dot > 0) decoded.resize(dot);
+  return decoded.empty() ? "image" : decoded;
+}
+
+// Names of one job's pictures.
+class NameMaker {
+ public:
+  NameMaker(storage::NameTemplate names, const JobId& job, const std::vector<std::string>& columns, int product_column)
+      : names_(std::move(names)), job_(job.text()), product_column_(product_column) {
+    for (const auto& placeholder : names_.placeholders()) {
+      const auto is_it = [&](const std::string& column) { return equals_ignoring_case(trim(column), placeholder); };
+      const auto column = std::ranges::find_if(columns, is_it);
+      if (column != columns.end()) columns_[placeholder] = static_cast<std::size_t>(column - columns.begin());
+    }
+  }
+
+  std::string stem(const TableRow& row, std::uint32_t index, const std::string& url) const {
+    return names_.expand([&](std::string_view placeholder) -> std::optional<std::string> {
+      const std::string name = to_lower(placeholder);
+      if (name == "product" && product_column_ >= 0) return row.cells[static_cast<std::size_t>(product_column_)];
+      if (name == "index") return std::to_string(index);
+      if (name == "row") return std::to_string(row.row);
+      if (name == "job") return job_;
+      if (name == "source_stem") return source_stem(url);
+      if (const auto column = columns_.find(placeholder); column != columns_.end()) return row.cells[column->second];
+      if (name == "product") return source_stem(url);
+      return std::nullopt;
+    });
+  }
+
+ private:
+  storage::NameTemplate names_;
+  std::string job_;
+  int product_column_;
+  std::map<std::string, std::size_t, std::less<>> columns_;  // by placeholder, as the template spells it
+};
+
+struct Chunk {
+  std::vector<NewRow> rows;
+  bool at_end = false;
+};
+
+// A job's table as chunks of rows. Used on the ingest thread alone.
+class Chunker {
+ public:
+  static Result<std::unique_ptr<Chunker>> open(const Job& job) {
+    PIXMILL_TRY(auto names, storage::NameTemplate::parse(job.name_template));
+    PIXMILL_TRY(auto table, TableReader::open(job.source_path, table_options(job)));
+    NameMaker maker(std::move(names), job.id, table->columns(), table->product_column());
+    return std::unique_ptr<Chunker>(new Chunker(std::move(table), std::move(maker), job));
+  }
+
+  [[nodiscard]] const std::vector<std::string>& columns() const { return table_->columns(); }
+
+  // The next rows that are not in yet; perhaps none while those that are in are passed over.
+  Result<Chunk> next() {
+    Chunk chunk;
+    std::size_t items = 0;
+    std::size_t bytes = 0;
+    for (std::uint64_t step = 0; step < kStepRows; ++step) {
+      if (chunk.rows.size() >= kChunkRowsMax || items >= kChunkItemsMax || bytes >= kChunkBytesMax) break;
+      PIXMILL_TRY(auto row, table_->next());
+      if (!row) {
+        if (rows_read_ == 0) return fail(ErrorCode::kInvalidArgument, std::string(kEmptyTableText));
+        chunk.at_end = true;
+        break;
+      }
+      ++rows_read_;
+      if (row->row <= rows_in_) continue;
+      if (!row->problems.empty() && invalid_rows_ == InvalidRows::kReject) {
+        return fail(ErrorCode::kInvalidArgument, std::move(row->problems.front().message));
+      }
+      items += row->urls.size();
+      for (const auto& cell : row->cells) bytes += cell.size();
+      chunk.rows.push_back(new_row(std::move(*row)));
+    }
+    return chunk;
+  }
+
+ private:
+  Chunker(std::unique_ptr<TableReader> table, NameMaker names, const Job& job)
+      : table_(std::move(table)), names_(std::move(names)), invalid_rows_(job.invalid_rows), rows_in_(job.rows) {}
+
+  NewRow new_row(TableRow row) const {
+    NewRow made{.row = row.row, .cells = {}, .problem = {}, .items = {}};
+    for (const auto& problem : row.problems) {
+      if (!made.problem.empty()) made.problem += "; ";
+      made.problem += problem.message;
+    }
+    std::uint32_t index = 0;
+    for (auto& url : row.urls) {
+      ++index;
+      std::string stem = names_.stem(row, index, url);
+      made.items.push_back({.index = index, .url = std::move(url), .output_stem = std::move(stem)});
+    }
+    made.cells = std::move(row.cells);
+    return made;
+  }
+
+  std::unique_ptr<TableReader> table_;
+  NameMaker names_;
+  InvalidRows invalid_rows_;
+  std::uint64_t rows_in_;
+  std::uint64_t rows_read_ = 0;
+};
+
+std::unexpected<Error> stopping() { return fail(ErrorCode::kCancelled, "Pixmill is stopping."); }
+
+}  // namespace
+
+struct Ingest::Impl {
+  Task<Result<TableReport>> check(std::string path, TableOptions options) {
+    auto open = [path = std::move(path), options = std::move(options)]() -> Result<std::shared_ptr<TableCheck>> {
+      PIXMILL_TRY(auto check, TableCheck::open(path, options, kProblemsKept));
+      return std::make_shared<TableCheck>(std::move(check));
+    };
+    PIXMILL_CO_TRY(const auto table, co_await thread.run(std::move(open)));
+    while (!stopped) {
+      // The thread's share keeps the table alive, whatever happens to this coroutine.
+      auto read = [table] { return table->read(kStepRows); };
+      PIXMILL_CO_TRY(const bool done, co_await thread.run(std::move(read)));
+      if (done) co_return table->report();
+    }
+    co_return stopping();
+  }
+
+  Task<Result<void>> run(JobId id) {
+    PIXMILL_CO_TRY(const Job job, co_await store.job(id));
+    if (job.state != JobState::kIngesting) co_return Result<void>();
+    auto open = [job]() -> Result<std::shared_ptr<Chunker>> { return Chunker::open(job); };
+    auto chunks = co_await thread.run(std::move(open));
+    if (!chunks) co_return co_await store.reject_job(id, std::move(chunks).error());
+    std::vector<std::string> columns = (*chunks)->columns();
+    while (!stopped) {
+      auto read = [table = *chunks] { return table->next(); };
+      auto chunk = co_await thread.run(std::move(read));
+      if (!chunk) co_return co_await store.reject_job(id, std::move(chunk).error());
+      if (!chunk->rows.empty()) {
+        // Waiting here is what keeps the reader from running ahead of the database.
+        PIXMILL_CO_RETURN_IF_ERROR(co_await store.append_rows(id, std::move(columns), std::move(chunk->rows)));
+        columns.clear();
+        queue.announce(id);
+      }
+      if (!chunk->at_end) continue;
+      PIXMILL_CO_RETURN_IF_ERROR(co_await store.finish_ingest(id));
+      queue.announce(id);
+      co_return Result<void>();
+    }
+    co_return stopping();
+  }
+
+  JobStore& store;
+  Queue& queue;
+  bool stopped = false;
+  BlockingThread thread{"ingest"};
+};
+
+Ingest::Ingest(Executor /*executor*/, JobStore& store, Queue& queue)
+    : impl_(new Impl{.store = store, .queue = queue}) {}
+Ingest::~Ingest() = default;
+
+Task<Result<TableReport>> Ingest::check(std::string path, TableOptions options) {
+  return impl_->check(std::move(path), std::move(options));
+}
+Task<Result<void>> Ingest::run(JobId job) { return impl_->run(job); }
+void Ingest::stop() { impl_->stopped = true; }
+
+}  // namespace pixmill::jobs

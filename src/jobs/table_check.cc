@@ -1,0 +1,72 @@
+#include "jobs/table_check.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace pixmill::jobs {
+
+namespace {
+
+// Which problem gives the original's answer: its checks run column by column over the whole file, then row by row.
+int precedence(const RowProblem& problem) {
+  if (problem.message.starts_with("Column 'S.No.'")) return 0;
+  return problem.message.starts_with("Column ") ? 1 : 2;
+}
+
+}  // namespace
+
+Result<TableCheck> TableCheck::open(const std::string& path, const TableOptions& options, std::size_t problems_max) {
+  PIXMILL_TRY(auto table, TableReader::open(path, options));
+  return TableCheck(std::move(table), options.dialect, problems_max);
+}
+
+Result<bool> TableCheck::read(std::uint64_t rows) {
+  for (; rows > 0; --rows) {
+    PIXMILL_TRY(auto row, table_->next());
+    if (row) {
+      add(std::move(*row));
+      continue;
+    }
+    if (report_.rows == 0) return fail(ErrorCode::kInvalidArgument, std::string(kEmptyTableText));
+    if (dialect_ == TableDialect::kOriginal && deciding_) put_deciding_first();
+    return true;
+  }
+  return false;
+}
+
+void TableCheck::add(TableRow row) {
+  ++report_.rows;
+  report_.images += row.urls.size();
+  if (!row.problems.empty()) ++report_.bad_rows;
+  for (auto& problem : row.problems) {
+    if (!deciding_ || precedence(problem) < precedence(*deciding_)) deciding_ = problem;
+    if (report_.problems.size() < problems_max_) report_.problems.push_back(std::move(problem));
+  }
+}
+
+void TableCheck::put_deciding_first() {
+  auto& problems = report_.problems;
+  const auto same = std::ranges::find_if(problems, [&](const RowProblem& problem) {
+    return problem.row == deciding_->row && problem.message == deciding_->message;
+  });
+  if (same != problems.end()) {
+    std::rotate(problems.begin(), same, same + 1);
+    return;
+  }
+  problems.insert(problems.begin(), std::move(*deciding_));
+  if (problems.size() > std::max<std::size_t>(problems_max_, 1)) problems.pop_back();
+}
+
+TableReport TableCheck::report() { return std::exchange(report_, {}); }
+
+Result<TableReport> check_table(const std::string& path, const TableOptions& options, std::size_t problems_max) {
+  constexpr std::uint64_t kStepRows = 100'000;
+  PIXMILL_TRY(auto check, TableCheck::open(path, options, problems_max));
+  while (true) {
+    PIXMILL_TRY(const bool done, check.read(kStepRows));
+    if (done) return check.report();
+  }
+}
+
+}  // namespace pixmill::jobs

@@ -1,0 +1,38 @@
+// check_table() in steps, so that a long table can be interrupted and several can take turns on one thread. Internal to
+// jobs. Blocking reads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "base/error.h"
+#include "jobs/table_reader.h"
+
+namespace pixmill::jobs {
+
+class TableCheck {
+ public:
+  // Errors: those of TableReader::open.
+  [[nodiscard]] static Result<TableCheck> open(const std::string& path, const TableOptions& options,
+                                               std::size_t problems_max);
+
+  // Reads up to `rows` more. True when the table has ended and report() is whole. Errors: those of check_table.
+  [[nodiscard]] Result<bool> read(std::uint64_t rows);
+  // Leaves nothing behind.
+  [[nodiscard]] TableReport report();
+
+ private:
+  TableCheck(std::unique_ptr<TableReader> table, TableDialect dialect, std::size_t problems_max)
+      : table_(std::move(table)), dialect_(dialect), problems_max_(problems_max) {}
+  void add(TableRow row);
+  void put_deciding_first();
+
+  std::unique_ptr<TableReader> table_;
+  TableDialect dialect_;
+  std::size_t problems_max_;
+  TableReport report_;
+  std::optional<RowProblem> deciding_;
+};
+
+}  // namespace pixmill::jobs
