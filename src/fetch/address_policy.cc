@@ -79,7 +79,9 @@ constexpr V6Network kForbiddenV6[] = {
     {{0, 0x64, 0xff, 0x9b, 0, 1}, 48, "local NAT64"},
     {{0x01, 0x00}, 64, "discard-only"},
     {{0x20, 0x01, 0, 0}, 32, "Teredo"},
+    {{0x20, 0x01, 0x00}, 23, "protocol assignments"},
     {{0x20, 0x01, 0x0d, 0xb8}, 32, "documentation"},
+    {{0x3f, 0xff, 0x00}, 20, "documentation"},
     {{0x20, 0x02}, 16, "6to4"},
     {{0xfc}, 7, "private network"},
     {{0xfe, 0x80}, 10, "link-local"},
@@ -107,6 +109,8 @@ std::optional<std::string_view> forbidden_because(const IpAddress& address) {
     if (has_prefix(bytes, network.prefix, network.bits)) return network.why;
   }
   if (is_isatap(bytes)) return "ISATAP";
+  // RFC 4291 section 2.4: only 2000::/3 is given out as global unicast, whatever else is invented.
+  if (bytes[0] >> 5 != 1) return "outside the global range";
   return std::nullopt;
 }
 
@@ -149,7 +153,8 @@ Result<std::vector<IpAddress>> read_own_addresses() {
 
 }  // namespace
 
-Result<AddressPolicy> AddressPolicy::create(std::string_view allow, std::vector<std::uint16_t> own_ports) {
+Result<AddressPolicy> AddressPolicy::create(std::string_view allow, std::vector<std::uint16_t> own_ports,
+                                            std::optional<std::vector<IpAddress>> own_addresses) {
   AddressPolicy policy;
   for (const std::string_view part : split(allow, ',')) {
     const std::string_view entry = trim(part);
@@ -167,7 +172,11 @@ Result<AddressPolicy> AddressPolicy::create(std::string_view allow, std::vector<
     policy.allowed_.push_back({.prefix = as_bytes(address), .bits = static_cast<int>(*bits + 128 - bits_max)});
   }
   policy.own_ports_ = std::move(own_ports);
-  PIXMILL_TRY(policy.own_addresses_, read_own_addresses());
+  if (own_addresses) {
+    policy.own_addresses_ = std::move(*own_addresses);
+  } else {
+    PIXMILL_TRY(policy.own_addresses_, read_own_addresses());
+  }
   return policy;
 }
 

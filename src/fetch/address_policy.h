@@ -5,6 +5,7 @@
 #include <array>
 #include <boost/asio/ip/address.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,9 +20,10 @@ class AddressPolicy {
  public:
   // `allow`: comma-separated CIDRs ("127.0.0.0/8,10.1.0.0/16,::1/128"; a bare address is /32 or /128); empty allows
   // nothing more. `own_ports`: ports this program listens on; they are refused on all of this machine's own addresses,
-  // which are read once here. Errors: kInvalidArgument naming the entry; kIo when this machine's addresses cannot be
-  // read.
-  [[nodiscard]] static Result<AddressPolicy> create(std::string_view allow, std::vector<std::uint16_t> own_ports = {});
+  // which are read once here unless a test gives them. Errors: kInvalidArgument naming the entry; kIo when this
+  // machine's addresses cannot be read.
+  [[nodiscard]] static Result<AddressPolicy> create(std::string_view allow, std::vector<std::uint16_t> own_ports = {},
+                                                    std::optional<std::vector<IpAddress>> own_addresses = std::nullopt);
 
   // In this order: an opened address may be connected to on any port; then the address must be public; then the port
   // must be one that pictures are served on (80, 443, 1024 to 65535 less those of well-known databases and caches) and
