@@ -73,8 +73,8 @@ struct HostLimits::Impl : std::enable_shared_from_this<HostLimits::Impl> {
   void serve_waiters(const std::shared_ptr<Host>& host);
   void arm(const std::shared_ptr<Host>& host);
   void note_use(const std::shared_ptr<Host>& host);
-  void halve(Host& host) {
-    host.limit = std::max(host.limit / 2, 1U);
+  void halve(Host& host, std::uint32_t least) {
+    host.limit = std::max(host.limit / 2, std::min(host.limit, least));
     host.answers = 0;
   }
 
@@ -184,7 +184,7 @@ void HostLimits::Turn::answered() {
 
 void HostLimits::Turn::failed() {
   if (!state_ || std::exchange(state_->is_settled, true)) return;
-  if (const auto impl = state_->limits.lock()) impl->halve(*state_->host);
+  if (const auto impl = state_->limits.lock()) impl->halve(*state_->host, kFirstRound);
 }
 
 HostLimits::HostLimits(Executor executor, HostLimitOptions options)
@@ -225,7 +225,7 @@ void HostLimits::back_off(const std::string& origin, milliseconds pause) {
   const auto host = impl_->host_of(origin);
   const auto until = steady_clock::now() + std::max(pause, milliseconds(0));
   // Several answers of one round say the same thing; only the first of them halves.
-  if (host->closed_until <= steady_clock::now()) impl_->halve(*host);
+  if (host->closed_until <= steady_clock::now()) impl_->halve(*host, 1);
   host->closed_until = std::max(host->closed_until, until);
   impl_->note_use(host);
 }

@@ -37,8 +37,9 @@ class HostLimits {
     Turn(Turn&&) noexcept;
     Turn& operator=(Turn&&) noexcept;
     ~Turn();
-    // Say how it went before letting go: a good answer raises the ramp (each round of them doubles it), a host that did
-    // not answer halves it. Saying neither, as when cancelled, changes nothing.
+    // Say how it went before letting go: a good answer raises the ramp (each round of them doubles it); a host that did
+    // not answer halves it, down to the first round, for a dead host's requests must not queue up one by one. Saying
+    // neither, as when cancelled, changes nothing.
     void answered();
     void failed();
 
