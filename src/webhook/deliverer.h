@@ -1,4 +1,9 @@
-// Sends events to webhooks: Standard Webhooks 1.0, at least once, under the address policy. Lives on the loop; one per process.
+// Sends events to webhooks: Standard Webhooks 1.0, at least once, under the address policy. Lives on the loop; one per
+// process.
+//
+// A delivery is leased from the outbox, sent, and its result recorded. A kill in between lets the lease end, and the
+// event goes out again under the same id. Each receiver has few attempts under way at once, and a receiver that has its
+// fill is left out of the claims, so one that hangs delays nobody else.
 #pragma once
 
 #include <memory>
@@ -18,18 +23,21 @@ namespace pixmill::webhook {
 struct DelivererOptions {
   std::uint32_t parallel = 16;
   std::uint32_t parallel_per_origin = 4;
-  milliseconds attempt_timeout{15'000};
+  milliseconds attempt_timeout{15'000};  // one attempt, resolving the name included
   milliseconds idle_poll{2'000};
+  milliseconds stop_grace{5'000};  // what stop() gives attempts under way before it breaks them off
   std::uint64_t answer_bytes_max = 64u << 10;
-  // Waits before attempts 2, 3 …, each ±10 %.
-  std::vector<milliseconds> schedule;  // empty: default_schedule()
-  std::string user_agent;
+  // The wait before each attempt, ±10 %, the first of which is 0 (an event is due when it is committed); as many
+  // attempts as entries. Empty: default_schedule().
+  std::vector<milliseconds> schedule;
+  std::string user_agent;  // empty: "Pixmill/<version>"
 };
 
-// 0, 5 s, 5 min, 30 min, 2, 5, 10, 14, 20, 24 h: the first is the wait before attempt 1 (Standard Webhooks' recommendation).
+// 0, 5 s, 5 min, 30 min, 2, 5, 10, 14, 20, 24 h (Standard Webhooks' recommendation).
 [[nodiscard]] std::vector<milliseconds> default_schedule();
 
-// All must outlive the deliverer.
+// All must outlive the deliverer. `client` should have been made with may_connect of the same policy, which checks the
+// address once more right before connecting.
 struct DelivererParts {
   jobs::Outbox& outbox;
   http::Client& client;
@@ -42,14 +50,19 @@ struct DelivererParts {
 class Deliverer {
  public:
   Deliverer(Executor executor, DelivererParts parts, WebhookSecret secret, DelivererOptions options);
+  // When start() was called, stop() must have returned, or the loop must not run any more.
   ~Deliverer();
+  Deliverer(const Deliverer&) = delete;
+  Deliverer& operator=(const Deliverer&) = delete;
 
   void start();
   void wake();  // an event was committed
+  // Claims nothing more and waits for the attempts under way; those that outlast stop_grace are broken off, stay leased
+  // and are sent again later. Returns after attempt_timeout at the latest.
   [[nodiscard]] Task<void> stop();
 
-  // Claims what is due and sends it, all attempts ended when it returns; says when to come again. start() loops over it; tests call
-  // it under a simulated clock.
+  // Claims what is due and sends it, until nothing is due; all attempts have ended when it returns. Says when to come
+  // again. For callers that do not start(), such as commands and tests under a simulated clock.
   [[nodiscard]] Task<std::optional<TimePoint>> run_once();
 
  private:
