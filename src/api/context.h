@@ -1,0 +1,46 @@
+// What the resources share, and small things they all do. Lives on the loop, as long as the Api.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "api/api.h"
+#include "api/errors.h"
+#include "api/ingest_queue.h"
+#include "api/upload.h"
+
+namespace pixmill::api {
+
+struct Context {
+  Executor executor;
+  ApiParts parts;
+  ApiOptions options;
+  BlockingThread& files;  // for calls of the file system that may block
+  UploadReceiver& uploads;
+  IngestQueue& ingests;
+
+  // An event may be due.
+  void wake_deliverer() const {
+    if (parts.wake_deliverer) parts.wake_deliverer();
+  }
+};
+
+// The {id} of a path. Problem: 404, because whatever is no id names no job.
+[[nodiscard]] Checked<JobId> job_id_of(const http::Request& request);
+
+// A whole number in [min, max] from the query. Problem: 400.
+[[nodiscard]] Checked<std::uint64_t> number_parameter(const http::Request& request, const std::string& name,
+                                                      std::uint64_t fallback, std::uint64_t min, std::uint64_t max);
+// "1", "true", "yes", "on" and their opposites; an empty text is false. Problem: 400.
+[[nodiscard]] Checked<bool> parse_flag(const std::string& name, std::string_view text);
+
+// A name for Content-Disposition: quoted ASCII, and RFC 8187 beside it where that loses something.
+[[nodiscard]] std::string attachment_disposition(std::string_view file_name);
+
+// A page of our own: its style is allowed by its hash, everything else is forbidden. `body` is markup.
+[[nodiscard]] http::Response page_response(int status, std::string_view title, std::string_view body);
+
+}  // namespace pixmill::api

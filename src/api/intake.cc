@@ -1,0 +1,127 @@
+#include "api/intake.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "fetch/fetcher.h"
+#include "fetch/source_url.h"
+#include "image/recipe.h"
+#include "storage/object_name.h"
+
+namespace pixmill::api {
+
+namespace {
+
+// Filled in for every item, whatever the columns are called.
+constexpr std::string_view kBuiltInPlaceholders[] = {"product", "index", "row",       "source_stem", "job",
+                                                     "sha",     "uuid",  "rendition", "ext"};
+constexpr std::size_t kHeaderLinesMax = 50;
+
+// A parameter whose wrongness somebody else has put into words.
+Problem wrong(std::string name, std::string_view value, const Error& error, std::string allowed) {
+  Problem problem = wrong_parameter(std::move(name), value, std::move(allowed));
+  problem.detail = fmt::format("{}: {}", problem.parameter->name, error.message);
+  return problem;
+}
+
+}  // namespace
+
+Checked<std::string> check_recipe(std::string_view text) {
+  const auto recipe = image::parse_recipe(text);
+  if (recipe) return image::canonical_text(*recipe);
+  return refuse(wrong("recipe", text, recipe.error(),
+                      "a built-in name, the compact form (format=jpeg quality=50 resize=800x600:inside) or JSON"));
+}
+
+Checked<std::string> check_webhook_url(std::string_view text, const fetch::AddressPolicy& policy) {
+  constexpr std::string_view kAllowed = "a public http:// or https:// address";
+  const std::string_view trimmed = trim(text);
+  if (trimmed.empty()) return std::string();
+  const auto url = fetch::parse_source_url(trimmed);
+  if (!url) return refuse(wrong("webhook_url", trimmed, url.error(), std::string(kAllowed)));
+  if (url->literal) {
+    const auto checked = policy.check(*url->literal, url->port);
+    if (!checked) return refuse(wrong("webhook_url", trimmed, checked.error(), std::string(kAllowed)));
+  }
+  return url->text();
+}
+
+Checked<std::vector<jobs::OriginHeader>> check_headers(std::string_view lines) {
+  std::vector<jobs::OriginHeader> headers;
+  for (const auto line : split(lines, '\n')) {
+    if (trim(line).empty()) continue;
+    auto header = fetch::parse_host_header(trim(line));
+    if (!header || headers.size() == kHeaderLinesMax) {
+      const Error too_many{.code = ErrorCode::kInvalidArgument, .message = "too many lines", .detail = {}};
+      return refuse(wrong("headers", "(not shown)", header ? too_many : header.error(),
+                          fmt::format("at most {} lines of the form Host: Name: value", kHeaderLinesMax)));
+    }
+    headers.push_back({std::move(header->host), std::move(header->name), std::move(header->value)});
+  }
+  return headers;
+}
+
+Checked<void> check_name_template(std::string_view text, const std::vector<std::string>& columns) {
+  std::string allowed = fmt::format("text with {{{}}}", fmt::join(kBuiltInPlaceholders, "}, {"));
+  for (const auto& column : columns) allowed += fmt::format(", {{{}}}", column);
+  const auto names = storage::NameTemplate::parse(text);
+  if (!names) return refuse(wrong("name_template", text, names.error(), allowed));
+  for (const auto& placeholder : names->placeholders()) {
+    const auto is_it = [&](std::string_view name) { return equals_ignoring_case(name, placeholder); };
+    if (std::ranges::any_of(kBuiltInPlaceholders, is_it) || std::ranges::any_of(columns, is_it)) continue;
+    const Error unknown{.code = ErrorCode::kInvalidArgument,
+                        .message = fmt::format("the table has no column '{}'", placeholder),
+                        .detail = {}};
+    return refuse(wrong("name_template", text, unknown, allowed));
+  }
+  return {};
+}
+
+Checked<void> check_room(const Context& context) {
+  if (context.ingests.has_room()) return {};
+  return refuse(problem_of(Error{.code = ErrorCode::kUnavailable,
+                                 .message = "Too many uploads are waiting to be read, or the server is stopping",
+                                 .detail = {}}));
+}
+
+Task<Checked<std::vector<std::string>>> table_columns(Context& context, std::string path, jobs::TableOptions options) {
+  auto read = [path = std::move(path), options = std::move(options)]() -> Result<std::vector<std::string>> {
+    PIXMILL_TRY(const auto table, jobs::TableReader::open(path, options));
+    return table->columns();
+  };
+  auto columns = co_await context.files.run(std::move(read));
+  if (!columns) co_return refuse(table_problem(columns.error()));
+  co_return std::move(*columns);
+}
+
+Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedFile file) {
+  const JobId id = job.id;
+  job.blob_prefix = id.text() + "/";
+  job.source_path = file.spool.path();
+  if (job.name.empty()) job.name = file.name;
+  log::info("job_accepted", {{"job", id.text()}, {"origin", jobs::to_text(job.origin)}, {"bytes", file.bytes}});
+  const auto created = co_await context.parts.store.create_job(std::move(job));
+  if (!created) co_return refuse(problem_of(created.error()));
+  context.ingests.add(id, file.spool.hand_over());
+  auto stored = co_await context.parts.store.job(id);
+  if (!stored) co_return refuse(problem_of(stored.error()));
+  co_return std::move(*stored);
+}
+
+Problem table_problem(const Error& error) {
+  Problem problem = problem_of(error);
+  const bool callers_fault = error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kTooLarge ||
+                             error.code == ErrorCode::kTruncated;
+  if (!callers_fault) return problem;
+  problem.status = 422;
+  problem.code = "invalid_table";
+  problem.hint =
+      "The first line names the columns; one of them holds the URLs: Input Image Urls, url, image_url, image or src.";
+  problem.row_problems.push_back({.row = 0, .column = {}, .message = error.message});
+  return problem;
+}
+
+}  // namespace pixmill::api

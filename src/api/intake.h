@@ -1,0 +1,38 @@
+// From a form to a job in the store, the same for both doors: what the fields say is checked, the table is checked, and
+// only then does anything exist. Lives on the loop.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/context.h"
+#include "jobs/model.h"
+#include "jobs/table_reader.h"
+
+namespace pixmill::api {
+
+// Canonical text. Problem: 400 naming the field.
+[[nodiscard]] Checked<std::string> check_recipe(std::string_view text);
+// An http(s) address that the policy does not forbid by its spelling alone; names are resolved and checked at every
+// delivery. Problem: 400.
+[[nodiscard]] Checked<std::string> check_webhook_url(std::string_view text, const fetch::AddressPolicy& policy);
+// "Host: Name: value" lines. Problem: 400, which does not repeat the line: it may hold a secret.
+[[nodiscard]] Checked<std::vector<jobs::OriginHeader>> check_headers(std::string_view lines);
+// Problem: 400 for a template that cannot be read or names a column that `columns` does not have.
+[[nodiscard]] Checked<void> check_name_template(std::string_view text, const std::vector<std::string>& columns);
+
+// 503 when too many uploads wait to be read.
+[[nodiscard]] Checked<void> check_room(const Context& context);
+
+// The columns of a table on disk. Problems: as TableReader::open, as 422.
+[[nodiscard]] Task<Checked<std::vector<std::string>>> table_columns(Context& context, std::string path,
+                                                                    jobs::TableOptions options);
+
+// Stores the job and starts to read its table. The spool file is the job's from then on.
+[[nodiscard]] Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedFile file);
+
+// A table that cannot be read at all, for /v1: 422, 413 or what the disk had to say.
+[[nodiscard]] Problem table_problem(const Error& error);
+
+}  // namespace pixmill::api

@@ -1,0 +1,208 @@
+#include "api/jobs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+
+#include "api/checked_handler.h"
+#include "api/intake.h"
+#include "base/text.h"
+
+namespace pixmill::api {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr std::string_view kFields[] = {"recipe",     "webhook_url",  "name",     "name_template",
+                                        "url_column", "skip_invalid", "priority", "headers"};
+constexpr std::size_t kNameBytesMax = 200;
+constexpr std::int64_t kPriorityMax = 100;
+constexpr std::size_t kControlBodyBytesMax = 64u << 10;
+
+Checked<void> check_fields(const Upload& upload) {
+  for (const auto& [name, value] : upload.fields) {
+    if (std::ranges::find(kFields, name) != std::end(kFields)) continue;
+    Problem problem = wrong_parameter(name, value, fmt::format("file, {}", fmt::join(kFields, ", ")));
+    problem.detail = fmt::format("The form has a field '{}' that does not exist", replace_invalid_utf8(name));
+    return refuse(std::move(problem));
+  }
+  return {};
+}
+
+Checked<int> parse_priority(const std::string& text) {
+  if (text.empty()) return 0;
+  const auto value = parse_integer(text);
+  if (value && *value >= -kPriorityMax && *value <= kPriorityMax) return static_cast<int>(*value);
+  return refuse(
+      wrong_parameter("priority", text, fmt::format("a whole number from {} to {}", -kPriorityMax, kPriorityMax)));
+}
+
+Checked<std::optional<jobs::JobState>> parse_state(const http::Request& request) {
+  const auto text = request.query_value("state");
+  if (!text || text->empty()) return std::nullopt;
+  if (const auto state = jobs::parse_job_state(*text)) return state;
+  std::string allowed;
+  for (int i = 0; i <= static_cast<int>(jobs::JobState::kRejected); ++i) {
+    allowed += fmt::format("{}{}", i == 0 ? "" : ", ", jobs::to_text(static_cast<jobs::JobState>(i)));
+  }
+  return refuse(wrong_parameter("state", *text, std::move(allowed)));
+}
+
+// {"code": "timeout"}, {} or nothing.
+Checked<jobs::RetryFilter> parse_retry(const std::string& body) {
+  if (trim(body).empty()) return jobs::RetryFilter{};
+  boost::system::error_code error;
+  const json::value parsed = json::parse(body, error);
+  const json::object* object = error ? nullptr : parsed.if_object();
+  if (object == nullptr) {
+    return refuse(wrong_parameter("body", body, R"(a JSON object such as {"code": "timeout"}, or nothing)"));
+  }
+  jobs::RetryFilter filter;
+  for (const auto& [key, value] : *object) {
+    if (key != "code" || !value.is_string()) {
+      return refuse(wrong_parameter(std::string(key), json::serialize(value), "code, with an error code as text"));
+    }
+    filter.error_code = std::string(value.as_string());
+  }
+  return filter;
+}
+
+}  // namespace
+
+void Jobs::add_routes(http::Router& router) {
+  router.add("POST", "/v1/jobs", checked(this, &Jobs::create), true);
+  router.add("GET", "/v1/jobs", checked(this, &Jobs::list), true);
+  router.add("GET", "/v1/jobs/{id}", checked(this, &Jobs::show), true);
+  router.add("POST", "/v1/jobs/{id}/cancel", checked(this, &Jobs::cancel), true);
+  router.add("POST", "/v1/jobs/{id}/retry", checked(this, &Jobs::retry), true);
+  router.add("GET", "/v1/jobs/{id}/deliveries", checked(this, &Jobs::deliveries), true);
+  router.add("POST", "/v1/jobs/{id}/deliveries/{event}/resend", checked(this, &Jobs::resend), true);
+}
+
+http::Response Jobs::document(int status, const jobs::Job& job) const {
+  return http::json_response(status, jobs::job_document(job, context_.options.links));
+}
+
+Checked<jobs::NewJob> Jobs::read_form(const Upload& upload) const {
+  if (!upload.file || upload.file->name.empty()) {
+    return refuse(wrong_parameter("file", "", "a part with a file name: CSV, TSV or JSON Lines, plain or gzipped"));
+  }
+  if (const auto known = check_fields(upload); !known) return refuse(known.error());
+  jobs::NewJob job;
+  job.origin = jobs::JobOrigin::kApi;
+  const std::string recipe = upload.field("recipe");
+  PIXMILL_TRY(job.recipe, check_recipe(recipe.empty() ? context_.options.default_recipe : recipe));
+  PIXMILL_TRY(job.webhook_url, check_webhook_url(upload.field("webhook_url"), context_.parts.policy));
+  PIXMILL_TRY(job.headers, check_headers(upload.field("headers")));
+  PIXMILL_TRY(job.priority, parse_priority(upload.field("priority")));
+  PIXMILL_TRY(const bool skip_invalid, parse_flag("skip_invalid", upload.field("skip_invalid")));
+  job.invalid_rows = skip_invalid ? jobs::InvalidRows::kSkip : jobs::InvalidRows::kReject;
+  job.name = upload.field("name");
+  if (job.name.size() > kNameBytesMax || !is_valid_utf8(job.name)) {
+    return refuse(wrong_parameter("name", job.name, fmt::format("UTF-8 text of at most {} bytes", kNameBytesMax)));
+  }
+  job.url_column = upload.field("url_column");
+  const std::string name_template = upload.field("name_template");
+  job.name_template = name_template.empty() ? context_.options.name_template : name_template;
+  return job;
+}
+
+Task<Checked<void>> Jobs::check_table(const Upload& upload, const jobs::NewJob& job) {
+  jobs::TableOptions table;
+  table.url_column = job.url_column;
+  table.file_name = upload.file->name;
+  PIXMILL_API_TRY(const auto columns, co_await table_columns(context_, upload.file->spool.path(), table));
+  if (const auto names = check_name_template(job.name_template, columns); !names) co_return refuse(names.error());
+  const auto report = co_await context_.parts.ingest.check(upload.file->spool.path(), table);
+  if (!report) co_return refuse(table_problem(report.error()));
+  const bool some_good = report->bad_rows < report->rows;
+  const bool skip = job.invalid_rows == jobs::InvalidRows::kSkip;
+  if (report->bad_rows > 0 && !(skip && some_good)) co_return refuse(bad_rows(*report));
+  co_return Checked<void>();
+}
+
+Task<Checked<http::Response>> Jobs::create(http::Request& request) {
+  if (const auto room = check_room(context_); !room) co_return refuse(room.error());
+  const JobId id{Uuid::random()};
+  PIXMILL_API_TRY(Upload upload, co_await context_.uploads.receive(request, id));
+  PIXMILL_API_TRY(jobs::NewJob job, read_form(upload));
+  job.id = id;
+  const auto good = co_await check_table(upload, job);
+  if (!good) co_return refuse(good.error());
+  PIXMILL_API_TRY(const auto created, co_await start_job(context_, std::move(job), std::move(*upload.file)));
+  auto response = document(201, created);
+  response.headers.set("Location", fmt::format("{}/v1/jobs/{}", context_.options.links.base_url, id.text()));
+  co_return response;
+}
+
+Task<Checked<http::Response>> Jobs::list(http::Request& request) {
+  jobs::JobQuery query;
+  PIXMILL_API_TRY(query.state, parse_state(request));
+  PIXMILL_API_TRY(const auto limit, number_parameter(request, "limit", 50, 1, 500));
+  query.limit = static_cast<std::uint32_t>(limit);
+  query.before = request.query_value("before");
+  const std::string before = query.before.value_or("");
+  const auto page = co_await context_.parts.store.jobs(std::move(query));
+  if (!page && page.error().code == ErrorCode::kInvalidArgument) {
+    co_return refuse(wrong_parameter("before", before, "what an earlier page gave as next"));
+  }
+  if (!page) co_return refuse(problem_of(page.error()));
+  co_return http::json_response(200,
+                                jobs::job_list_document(page->jobs, page->total, page->next, context_.options.links));
+}
+
+Task<Checked<http::Response>> Jobs::show(http::Request& request) {
+  PIXMILL_API_TRY(const JobId id, job_id_of(request));
+  const auto job = co_await context_.parts.store.job(id);
+  if (!job) co_return refuse(problem_of(job.error()));
+  co_return document(200, *job);
+}
+
+Task<Checked<http::Response>> Jobs::cancel(http::Request& request) {
+  PIXMILL_API_TRY(const JobId id, job_id_of(request));
+  const auto job = co_await context_.parts.store.cancel(id);
+  if (!job) co_return refuse(problem_of(job.error()));
+  context_.wake_deliverer();
+  co_return document(200, *job);
+}
+
+Task<Checked<http::Response>> Jobs::retry(http::Request& request) {
+  PIXMILL_API_TRY(const JobId id, job_id_of(request));
+  const auto body = co_await http::read_all(*request.body, kControlBodyBytesMax);
+  if (!body) co_return refuse(problem_of(body.error()));
+  PIXMILL_API_TRY(jobs::RetryFilter filter, parse_retry(*body));
+  const auto job = co_await context_.parts.store.retry(id, std::move(filter));
+  if (!job) co_return refuse(problem_of(job.error()));
+  context_.parts.queue.announce(id);
+  co_return document(200, *job);
+}
+
+Task<Checked<http::Response>> Jobs::deliveries(http::Request& request) {
+  PIXMILL_API_TRY(const JobId id, job_id_of(request));
+  const auto job = co_await context_.parts.store.job(id);
+  if (!job) co_return refuse(problem_of(job.error()));
+  const auto deliveries = co_await context_.parts.outbox.deliveries(id);
+  if (!deliveries) co_return refuse(problem_of(deliveries.error()));
+  std::vector<std::string> documents;
+  for (const auto& delivery : *deliveries) documents.push_back(jobs::delivery_document(delivery));
+  co_return http::json_response(200, fmt::format(R"({{"deliveries":[{}]}})", fmt::join(documents, ",")));
+}
+
+Task<Checked<http::Response>> Jobs::resend(http::Request& request) {
+  PIXMILL_API_TRY(const JobId id, job_id_of(request));
+  const std::string event = request.params["event"];
+  const auto deliveries = co_await context_.parts.outbox.deliveries(id);
+  if (!deliveries) co_return refuse(problem_of(deliveries.error()));
+  const auto found = std::ranges::find(*deliveries, event, &jobs::Delivery::event_id);
+  if (found == deliveries->end()) co_return refuse(not_found("The job has no such delivery"));
+  const auto resent = co_await context_.parts.outbox.resend(event);
+  if (!resent) co_return refuse(problem_of(resent.error()));
+  context_.wake_deliverer();
+  co_return http::json_response(202, jobs::delivery_document(*found));
+}
+
+}  // namespace pixmill::api

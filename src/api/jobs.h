@@ -1,0 +1,30 @@
+// /v1/jobs: submit, list, look, cancel, retry, and what became of a job's webhooks. Lives on the loop.
+#pragma once
+
+#include "api/context.h"
+#include "http/router.h"
+
+namespace pixmill::api {
+
+class Jobs {
+ public:
+  explicit Jobs(Context& context) : context_(context) {}
+  void add_routes(http::Router& router);
+
+ private:
+  [[nodiscard]] Task<Checked<http::Response>> create(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> list(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> show(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> cancel(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> retry(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> deliveries(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> resend(http::Request& request);
+
+  [[nodiscard]] Checked<jobs::NewJob> read_form(const Upload& upload) const;
+  [[nodiscard]] Task<Checked<void>> check_table(const Upload& upload, const jobs::NewJob& job);
+  [[nodiscard]] http::Response document(int status, const jobs::Job& job) const;
+
+  Context& context_;
+};
+
+}  // namespace pixmill::api

@@ -1,0 +1,34 @@
+// /healthz, /readyz, /metrics and the page at /. Lives on the loop.
+#pragma once
+
+#include <vector>
+
+#include "api/context.h"
+#include "http/router.h"
+
+namespace pixmill::api {
+
+class System {
+ public:
+  explicit System(Context& context) : context_(context) {}
+  void add_routes(http::Router& router);
+
+ private:
+  struct Check {
+    std::string name;
+    bool ok = false;
+    std::string detail = {};  // for people
+  };
+
+  [[nodiscard]] Task<http::Response> health(http::Request& request);
+  [[nodiscard]] Task<http::Response> ready(http::Request& request);
+  [[nodiscard]] Task<http::Response> metrics(http::Request& request);
+  [[nodiscard]] Task<http::Response> front_page(http::Request& request);
+  [[nodiscard]] Task<Check> check_store();
+  [[nodiscard]] std::vector<Check> check_engines() const;
+  [[nodiscard]] Check check_disk() const;
+
+  Context& context_;
+};
+
+}  // namespace pixmill::api
