@@ -123,10 +123,10 @@ def show_table(images):
     say(paint(f"{'row':>4}  {'picture':<16} {'state':<10} {'before':>9} {'after':>9} {'saved':>7}  why", "bold"))
     for image in images:
         good = image["state"] == "succeeded"
-        before, after = int(image["bytes_in"] or 0), int(image["bytes_out"] or 0)
+        before, after = int(image["bytes_in"] or 0), int(image["bytes"] or 0)
         saved = f"{100 * (before - after) / before:.0f} %" if good and before else ""
         name = image["source"].rsplit("/", 1)[1]
-        why = image["note"] if good else f"{image['code']}: {image['message']}"
+        why = image["note"] if good else f"{image['code']}: {image['error']}"
         say(f"{image['row']:>4}  {name:<16} {paint(format(image['state'], '<10'), 'green' if good else 'red')} "
             f"{human(before) if before else '':>9} {human(after) if good else '':>9} {saved:>7}  {paint(why, 'dim') if good else why}")
 

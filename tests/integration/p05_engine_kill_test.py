@@ -57,7 +57,7 @@ class P05(case.Case):
                 os.kill(pid, signal.SIGKILL)
         job = server.wait_final(job_id, 90)
         self.assertEqual(count, job["succeeded"] + job["failed"], job)
-        codes = {item.get("error_code") or "" for item in server.items(job_id) if item["state"] == "failed"}
+        codes = {pixmill.code_of(item) for item in server.items(job_id) if item["state"] == "failed"}
         self.assertLessEqual(codes, {"engine_crash"}, "only pictures whose engine was killed twice may fail")
         self.assertLessEqual(job["failed"], 2, job)
 

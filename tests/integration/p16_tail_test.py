@@ -23,7 +23,7 @@ class P16(case.Case):
         codes = {}
         for item in server.items(job["id"]):
             kind = item["url"].split("/")[3]
-            codes.setdefault(kind, set()).add(item.get("error_code") or "")
+            codes.setdefault(kind, set()).add(pixmill.code_of(item))
         self.assertEqual({"timeout"}, codes["never"] | codes["slow"] | codes["drip"], codes)
         self.assertEqual({""}, codes["pic"], codes)
         self.assertEqual({"too_large"}, codes["endless"], codes)

@@ -23,8 +23,8 @@ class P18(case.Case):
             server.upload(pixmill.table(urls, products=[quoted] * 2), webhook_url=receiver.url)
             count += 1
         for kind in ("/pic/ok", "/status/404/all", "/lying/all"):
-            body = json.dumps({"rows": [{"url": origin.url + kind}], "webhook_url": receiver.url, "name": "über ✓"})
-            answer = server.request("POST", "/v1/jobs", body.encode(), {"Content-Type": "application/json"})
+            answer = server.post("/v1/jobs", {"webhook_url": receiver.url, "name": "über ✓"},
+                                 {"file": ("t.csv", f"url\n{origin.url}{kind}\n".encode())})
             self.assertIn(answer.status, (201, 202), answer)
             count += 1
         deliveries = receiver.wait_for(count)

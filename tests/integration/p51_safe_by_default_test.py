@@ -53,7 +53,7 @@ class P51(case.Case):
         self.assertIn(answer.status, (201, 202), answer)
         job = server.wait_final(answer.json["id"])
         self.assertEqual(0, job["succeeded"], job)
-        self.assertEqual({"blocked_address"}, {item["error_code"] for item in server.items(job["id"])})
+        self.assertEqual({"blocked_address"}, {pixmill.code_of(item) for item in server.items(job["id"])})
         self.assertEqual(0, origin.total)
 
     def test_a_webhook_to_such_an_address_is_not_sent(self):

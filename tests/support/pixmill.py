@@ -80,6 +80,11 @@ def sample(exposition, name, **labels):
     return total
 
 
+def code_of(item):
+    """The error code of an item as the API shows it; "" when there is none."""
+    return (item["error"] or {}).get("code", "")
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
@@ -147,11 +152,11 @@ class Client:
     def items(self, job_id):
         found, cursor = [], ""
         while True:
-            page = self.get(f"/v1/jobs/{job_id}/items?limit=1000{cursor}").json
+            page = self.get(f"/v1/jobs/{job_id}/items?limit=500{cursor}").json
             found += page["items"]
             if not page.get("next"):
                 return found
-            cursor = f"&cursor={page['next']}"
+            cursor = f"&after={page['next']}"
 
     def wait_final(self, job_id, seconds=60):
         final = ("completed", "completed_with_errors", "failed", "cancelled", "rejected")
