@@ -13,7 +13,8 @@ namespace pixmill::jobs {
 struct Links {
   std::string base_url;
   std::string files_base;  // public address of blobs: "<base_url>/files", a bucket's address, or a folder for `run`
-  [[nodiscard]] std::string file(const std::string& key) const;  // percent-encoded
+  // Percent-encoded in an address; as it is in a folder.
+  [[nodiscard]] std::string file(const std::string& key) const;
 };
 
 [[nodiscard]] std::string job_document(const Job& job, const Links& links);
@@ -25,11 +26,12 @@ struct Links {
 [[nodiscard]] std::string item_list_document(const std::vector<Item>& items, std::uint64_t total,
                                              const std::optional<std::uint64_t>& next, const Links& links);
 
-// The webhook's body: {type, timestamp, request_id, status, job}, and `data` (HTML) for legacy uploads.
+// The webhook's body: {type, timestamp, request_id, status, job}, and `data` (legacy_table) for legacy uploads.
 [[nodiscard]] std::string event_body(const std::string& type, const Job& job, const std::vector<Row>& first_rows,
                                      TimePoint at, const Links& links);
-// The page of a completed job as the original platform shows it: a table of S.No., Product Name, Input Image URLs, Output Image
-// URLs; everything escaped; after the last row a link when the job has more.
+// What the original platform's page of a completed job shows: a table of S.No., Product Name, Input Image URLs, Output
+// Image URLs, as a fragment of HTML; everything escaped. It ends early at 2 MB; a link to all rows follows when the job
+// has more.
 [[nodiscard]] std::string legacy_table(const Job& job, const std::vector<Row>& rows, const Links& links);
 
 }  // namespace pixmill::jobs

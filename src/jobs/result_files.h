@@ -1,4 +1,13 @@
 // result.csv and images.csv, streamed from the store in pieces of at most 1,000 rows. Lives on the loop.
+//
+// result.csv: the input's columns and rows in the input's order, then
+//   Output Image Urls  as many as the row has URLs, separated by ", ", empty where one failed
+//   Status             succeeded, partly_succeeded, failed, cancelled, pending, or invalid for a skipped row
+//   Errors             "code: message" of each failed image, or what is wrong with the row
+//   Bytes In, Bytes Out  of the row's succeeded images; empty when there is none
+// images.csv: one line per image and rendition (one without output for a failed image): row, index, source, output,
+// state, code, bytes, width, height, format, quality, ssim (empty until it is measured), sha256, fetch_ms,
+// transform_ms, store_ms, attempts, rendition, bytes_in, error, note.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +25,8 @@ namespace pixmill::jobs {
 enum class CellSafety : std::uint8_t { kSpreadsheet, kExact };
 enum class ResultFile : std::uint8_t { kResultCsv, kImagesCsv };
 
-// A pull function for http::StreamBody or a file: each call gives the next piece, empty at the end. `store` must outlive it.
+// A pull function for http::StreamBody or a file: each call gives the next piece, empty at the end. `store` must
+// outlive it.
 [[nodiscard]] std::function<Task<Result<std::string>>()> stream_result_file(JobStore& store, Job job, ResultFile file,
                                                                             CellSafety safety, Links links);
 
