@@ -13,25 +13,13 @@
 #include <fstream>
 #include <sstream>
 
-#include "base/ids.h"
 #include "tests/conformance/blob_store_suite.h"
+#include "tests/support/temp_folder.h"
 
 namespace pixmill::storage {
 namespace {
 
 namespace fs = std::filesystem;
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() : path_(fs::temp_directory_path() / ("pixmill-store-" + Uuid::random().text())) {
-    fs::create_directory(path_);
-  }
-  ~TemporaryFolder() { fs::remove_all(path_); }
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 std::string read_file(const fs::path& path) {
   std::ostringstream text;
@@ -50,8 +38,8 @@ std::size_t temporary_files(const fs::path& folder) {
 }
 
 BlobStoreFixture make_fixture(Durability durability) {
-  auto folder = std::make_shared<TemporaryFolder>();
-  auto store = open_local_store((folder->path() / "out/put").string(), durability);
+  auto folder = std::make_shared<testing::TempFolder>();
+  auto store = open_local_store(folder->file("out/put"), durability);
   PIXMILL_CHECK(store.has_value());
   return {.keeper = std::move(folder), .store = std::move(*store)};
 }
@@ -67,48 +55,49 @@ class LocalStore : public ::testing::Test {
     return testing::run_task(io_, store.put(key, bytes, "image/jpeg"));
   }
   std::unique_ptr<BlobStore> open() {
-    auto store = open_local_store(folder_.path().string(), Durability::kProcess);
+    auto store = open_local_store(folder_.string(), Durability::kProcess);
     EXPECT_TRUE(store.has_value());
     return std::move(*store);
   }
 
-  TemporaryFolder folder_;
+  testing::TempFolder temporary_;
+  const fs::path folder_{temporary_.path()};
   asio::io_context io_;
 };
 
 TEST_F(LocalStore, WritesPlainFiles) {
   const auto store = open();
   ASSERT_TRUE(put(*store, "images/SKU 1.jpg", "bytes").has_value());
-  EXPECT_EQ(read_file(folder_.path() / "images/SKU 1.jpg"), "bytes");
-  EXPECT_EQ(store->local_path("images/SKU 1.jpg"), (fs::canonical(folder_.path()) / "images/SKU 1.jpg").string());
-  EXPECT_EQ(temporary_files(folder_.path()), 0u);
+  EXPECT_EQ(read_file(folder_ / "images/SKU 1.jpg"), "bytes");
+  EXPECT_EQ(store->local_path("images/SKU 1.jpg"), (fs::canonical(folder_) / "images/SKU 1.jpg").string());
+  EXPECT_EQ(temporary_files(folder_), 0u);
   ASSERT_TRUE(testing::run_task(io_, store->copy("images/SKU 1.jpg", "b/c.jpg")).has_value());
-  EXPECT_EQ(read_file(folder_.path() / "b/c.jpg"), "bytes");
+  EXPECT_EQ(read_file(folder_ / "b/c.jpg"), "bytes");
 }
 
 TEST_F(LocalStore, MakesFoldersAgainWhenSomebodyRemovedThem) {
   const auto store = open();
   ASSERT_TRUE(put(*store, "a/b/1", "x").has_value());
-  fs::remove_all(folder_.path() / "a");
+  fs::remove_all(folder_ / "a");
   ASSERT_TRUE(put(*store, "a/b/2", "y").has_value());
-  EXPECT_EQ(read_file(folder_.path() / "a/b/2"), "y");
+  EXPECT_EQ(read_file(folder_ / "a/b/2"), "y");
 }
 
 TEST_F(LocalStore, RemovesWhatAKillLeftBehindAndNothingElse) {
-  fs::create_directories(folder_.path() / "a/b");
-  write_file(folder_.path() / ".pixmill-1.tmp", "left");
-  write_file(folder_.path() / "a/b/.pixmill-2.tmp", "left");
-  write_file(folder_.path() / "a/b/.pixmill-held.tmp", "another process is writing");
-  write_file(folder_.path() / ".pixmill.db", "not ours to remove");
-  write_file(folder_.path() / "a/picture.tmp", "neither");
-  const int held = ::open((folder_.path() / "a/b/.pixmill-held.tmp").c_str(), O_WRONLY | O_CLOEXEC);
+  fs::create_directories(folder_ / "a/b");
+  write_file(folder_ / ".pixmill-1.tmp", "left");
+  write_file(folder_ / "a/b/.pixmill-2.tmp", "left");
+  write_file(folder_ / "a/b/.pixmill-held.tmp", "another process is writing");
+  write_file(folder_ / ".pixmill.db", "not ours to remove");
+  write_file(folder_ / "a/picture.tmp", "neither");
+  const int held = ::open((folder_ / "a/b/.pixmill-held.tmp").c_str(), O_WRONLY | O_CLOEXEC);
   ASSERT_EQ(::flock(held, LOCK_EX), 0);
   const auto store = open();
-  EXPECT_FALSE(fs::exists(folder_.path() / ".pixmill-1.tmp"));
-  EXPECT_FALSE(fs::exists(folder_.path() / "a/b/.pixmill-2.tmp"));
-  EXPECT_TRUE(fs::exists(folder_.path() / "a/b/.pixmill-held.tmp"));
-  EXPECT_TRUE(fs::exists(folder_.path() / ".pixmill.db"));
-  EXPECT_TRUE(fs::exists(folder_.path() / "a/picture.tmp"));
+  EXPECT_FALSE(fs::exists(folder_ / ".pixmill-1.tmp"));
+  EXPECT_FALSE(fs::exists(folder_ / "a/b/.pixmill-2.tmp"));
+  EXPECT_TRUE(fs::exists(folder_ / "a/b/.pixmill-held.tmp"));
+  EXPECT_TRUE(fs::exists(folder_ / ".pixmill.db"));
+  EXPECT_TRUE(fs::exists(folder_ / "a/picture.tmp"));
   const auto listed = testing::run_task(io_, store->list("a/b/", "", 10));
   ASSERT_TRUE(listed.has_value());
   EXPECT_TRUE(listed->empty()) << "a temporary file is no result";
@@ -121,10 +110,11 @@ TEST_F(LocalStore, RefusesNamesOfTemporaryFiles) {
 }
 
 TEST_F(LocalStore, FollowsNoLinkOutOfItsFolder) {
-  const TemporaryFolder outside;
-  write_file(outside.path() / "secret", "secret");
-  fs::create_directory_symlink(outside.path(), folder_.path() / "out");
-  fs::create_symlink(outside.path() / "secret", folder_.path() / "link");
+  const testing::TempFolder outside_folder;
+  const fs::path outside(outside_folder.path());
+  write_file(outside / "secret", "secret");
+  fs::create_directory_symlink(outside, folder_ / "out");
+  fs::create_symlink(outside / "secret", folder_ / "link");
   const auto store = open();
 
   const auto written = put(*store, "out/new.jpg", "x");
@@ -132,8 +122,8 @@ TEST_F(LocalStore, FollowsNoLinkOutOfItsFolder) {
   EXPECT_EQ(written.error().code, ErrorCode::kStoreFailed);
   EXPECT_NE(written.error().message.find("symbolic link"), std::string::npos);
   EXPECT_EQ(put(*store, "out/deeper/new.jpg", "x").error().code, ErrorCode::kStoreFailed);
-  EXPECT_FALSE(fs::exists(outside.path() / "new.jpg"));
-  EXPECT_FALSE(fs::exists(outside.path() / "deeper"));
+  EXPECT_FALSE(fs::exists(outside / "new.jpg"));
+  EXPECT_FALSE(fs::exists(outside / "deeper"));
 
   EXPECT_EQ(testing::run_task(io_, store->copy("link", "copy")).error().code, ErrorCode::kNotFound);
   EXPECT_EQ(testing::run_task(io_, store->head("link")).error().code, ErrorCode::kNotFound);
@@ -141,42 +131,42 @@ TEST_F(LocalStore, FollowsNoLinkOutOfItsFolder) {
   EXPECT_EQ(store->local_path("link"), std::nullopt);
   EXPECT_EQ(store->local_path("out/secret"), std::nullopt);
   EXPECT_FALSE(testing::run_task(io_, store->remove("out/secret")).has_value());
-  EXPECT_TRUE(fs::exists(outside.path() / "secret"));
+  EXPECT_TRUE(fs::exists(outside / "secret"));
   const auto listed = testing::run_task(io_, store->list("", "", 10));
   ASSERT_TRUE(listed.has_value());
   EXPECT_TRUE(listed->empty());
 
   // Putting over a link replaces the link, not what it points to.
   ASSERT_TRUE(put(*store, "link", "mine").has_value());
-  EXPECT_EQ(read_file(outside.path() / "secret"), "secret");
+  EXPECT_EQ(read_file(outside / "secret"), "secret");
 }
 
 TEST_F(LocalStore, IsNotHungByAPipe) {
-  ASSERT_EQ(::mkfifo((folder_.path() / "pipe").c_str(), 0600), 0);
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
   const auto store = open();
   EXPECT_EQ(testing::run_task(io_, store->copy("pipe", "b")).error().code, ErrorCode::kNotFound);
   EXPECT_EQ(store->local_path("pipe"), std::nullopt);
 }
 
 TEST_F(LocalStore, SaysWhenAFileIsInTheWayOfAFolder) {
-  write_file(folder_.path() / "a", "x");
-  fs::create_directories(folder_.path() / "folder/below");
+  write_file(folder_ / "a", "x");
+  fs::create_directories(folder_ / "folder/below");
   const auto store = open();
   EXPECT_EQ(put(*store, "a/b", "x").error().code, ErrorCode::kStoreFailed);
   EXPECT_EQ(put(*store, "a/b/c", "x").error().code, ErrorCode::kStoreFailed);
   const auto over_folder = put(*store, "folder", "x");
   EXPECT_EQ(over_folder.error().code, ErrorCode::kStoreFailed);
-  EXPECT_EQ(temporary_files(folder_.path()), 0u);
+  EXPECT_EQ(temporary_files(folder_), 0u);
   EXPECT_EQ(testing::run_task(io_, store->head("folder")).error().code, ErrorCode::kNotFound);
   EXPECT_FALSE(testing::run_task(io_, store->remove("folder")).has_value());
 }
 
 TEST_F(LocalStore, FailsClearlyWhenItsFolderIsGone) {
   const auto store = open();
-  fs::remove_all(folder_.path());
+  fs::remove_all(folder_);
   EXPECT_EQ(put(*store, "a/b", "x").error().code, ErrorCode::kStoreFailed);
   EXPECT_EQ(put(*store, "b", "x").error().code, ErrorCode::kStoreFailed);
-  fs::create_directory(folder_.path());
+  fs::create_directory(folder_);
 }
 
 // Runs `check` in a child process, so that what it mounts, gives up or limits stays there. The child's exit code is the
@@ -195,10 +185,10 @@ void expect_in_child(const std::function<std::string()>& check) {
 }
 
 TEST_F(LocalStore, SaysUnwritableWhenItsFolderIs) {
-  fs::create_directory(folder_.path() / "locked");
-  fs::permissions(folder_.path(), fs::perms(0755));
-  fs::permissions(folder_.path() / "locked", fs::perms(0555));
-  const std::string locked = (folder_.path() / "locked").string();
+  fs::create_directory(folder_ / "locked");
+  fs::permissions(folder_, fs::perms(0755));
+  fs::permissions(folder_ / "locked", fs::perms(0555));
+  const std::string locked = (folder_ / "locked").string();
   expect_in_child([&]() -> std::string {
     if (::geteuid() == 0 && ::setresuid(65'534, 65'534, 65'534) != 0) return "setresuid";
     const auto here = open_local_store(locked, Durability::kProcess);
@@ -207,16 +197,16 @@ TEST_F(LocalStore, SaysUnwritableWhenItsFolderIs) {
     const auto below = open_local_store(locked + "/new/deeper", Durability::kProcess);
     return below || below.error().code != ErrorCode::kIo ? "made a folder in an unwritable one" : "";
   });
-  write_file(folder_.path() / "file", "x");
-  const auto under_file = open_local_store((folder_.path() / "file/below").string(), Durability::kProcess);
+  write_file(folder_ / "file", "x");
+  const auto under_file = open_local_store((folder_ / "file/below").string(), Durability::kProcess);
   ASSERT_FALSE(under_file.has_value());
   EXPECT_EQ(under_file.error().code, ErrorCode::kIo);
   EXPECT_EQ(open_local_store("", Durability::kProcess).error().code, ErrorCode::kIo);
 }
 
 TEST_F(LocalStore, SaysUnwritableWhenAFolderBecomesSo) {
-  const std::string root = (folder_.path() / "root").string();
-  fs::permissions(folder_.path(), fs::perms(0777));
+  const std::string root = (folder_ / "root").string();
+  fs::permissions(folder_, fs::perms(0777));
   expect_in_child([&]() -> std::string {
     if (::geteuid() == 0 && ::setresuid(65'534, 65'534, 65'534) != 0) return "setresuid";
     asio::io_context io;
@@ -240,7 +230,7 @@ std::string mount_small_disk(const std::string& at) {
 }
 
 TEST_F(LocalStore, SaysDiskFullAndLeavesNothingBehind) {
-  const std::string root = folder_.path().string();
+  const std::string root = folder_.string();
   expect_in_child([&]() -> std::string {
     if (auto problem = mount_small_disk(root); !problem.empty()) return problem;
     asio::io_context io;
@@ -265,7 +255,7 @@ TEST_F(LocalStore, SaysDiskFullAndLeavesNothingBehind) {
 }
 
 TEST_F(LocalStore, SaysDiskFullAtCreation) {
-  const std::string root = folder_.path().string();
+  const std::string root = folder_.string();
   expect_in_child([&]() -> std::string {
     if (::unshare(::geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) != 0) return "unshare";
     if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return "making mounts private";
