@@ -29,11 +29,11 @@ def main():
     build, tidy = sys.argv[1:3]
     commands = {f: c for f, c in lintlib.compile_commands(build).items() if pathlib.Path(f).is_relative_to(lintlib.SRC)}
     self_check(tidy, next(iter(commands.values()), []))
-    prints, cache = lintlib.Fingerprints(), lintlib.GoodCache(build, "function-size")
+    prints, cache = lintlib.Fingerprints(), lintlib.GoodCache("function-size")
     files = {}
     for file, flags in commands.items():
         argv = command(tidy, flags, file)
-        fingerprint = prints.of(file, _CONFIG.read_text(), *argv)
+        fingerprint = prints.of(file, argv, _CONFIG.read_text())
         if not cache.has(fingerprint):
             files[file] = (argv, fingerprint)
     results = lintlib.run_all({file: argv for file, (argv, _) in files.items()})

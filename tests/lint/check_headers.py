@@ -34,11 +34,11 @@ def main():
     build, compiler = sys.argv[1:3]
     commands = lintlib.compile_commands(build)
     self_check(compiler, next(iter(commands.values())))
-    prints, cache = lintlib.Fingerprints(), lintlib.GoodCache(build, "headers")
+    prints, cache = lintlib.Fingerprints(), lintlib.GoodCache("headers")
     headers = {}
     for path in lintlib.sources("*.h"):
         argv = command(compiler, flags_of(commands, path.relative_to(lintlib.SRC).parts[0]), path)
-        fingerprint = prints.of(path, *argv)
+        fingerprint = prints.of(path, argv)
         if not cache.has(fingerprint):
             headers[path] = (argv, fingerprint)
     results = lintlib.run_all({path: argv for path, (argv, _) in headers.items()})

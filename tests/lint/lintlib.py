@@ -1,6 +1,7 @@
 """What the house rules share: finding sources, stripping comments, the compile database, running compilers in parallel."""
 
 import concurrent.futures
+import functools
 import hashlib
 import json
 import os
@@ -98,6 +99,11 @@ def clang_flags(flags):
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 
+@functools.cache
+def version_of(program):
+    return subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+
+
 class Fingerprints:
     """Content hashes of a file together with everything of ours that it includes."""
 
@@ -113,7 +119,8 @@ class Fingerprints:
             self._own[path] = (hashlib.sha256(data).hexdigest(), found)
         return self._own[path]
 
-    def of(self, path, *salt):
+    def of(self, path, argv, *salt):
+        """`argv` is what checks it; where this checkout lies does not matter."""
         seen, waiting = {}, [pathlib.Path(path).resolve()]
         while waiting:
             current = waiting.pop()
@@ -121,30 +128,40 @@ class Fingerprints:
                 seen[current], includes = self._read(current)
                 waiting.extend(i.resolve() for i in includes)
         lines = sorted(f"{relative(p)} {digest}" for p, digest in seen.items())
-        return hashlib.sha256("\n".join([*lines, *map(str, salt)]).encode()).hexdigest()
+        words = [str(word).replace(str(ROOT), "ROOT") for word in argv]
+        return hashlib.sha256("\n".join([*lines, *words, version_of(argv[0]), *salt]).encode()).hexdigest()
 
 
 class GoodCache:
-    """Remembers fingerprints that passed, so that an unchanged file is not checked again. Failures are never remembered."""
+    """Remembers fingerprints that passed, so that an unchanged file is not checked again, whatever folder it is built in. Failures
+    are never remembered."""
 
-    def __init__(self, build, name):
-        self._path = pathlib.Path(build) / "lint" / f"{name}.good"
-        self._known = set(self._path.read_text().split()) if self._path.exists() else set()
-        self._used = set()
+    _KNOWN_MAX = 20_000
+
+    def __init__(self, name):
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        self._path = pathlib.Path(base) / "pixmill" / f"lint-{name}"
+        self._known = self._read()
+        self._added = set()
+
+    def _read(self):
+        return set(self._path.read_text().split()) if self._path.exists() else set()
 
     def has(self, fingerprint):
-        if fingerprint in self._known:
-            self._used.add(fingerprint)
-            return True
-        return False
+        return fingerprint in self._known
 
     def add(self, fingerprint):
-        self._used.add(fingerprint)
+        self._added.add(fingerprint)
 
     def save(self):
+        if not self._added:
+            return
+        known = self._read() | self._added
+        if len(known) > self._KNOWN_MAX:
+            known = self._added
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(f".{os.getpid()}")
-        temporary.write_text("\n".join(sorted(self._used)) + "\n")
+        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        temporary.write_text("\n".join(sorted(known)) + "\n")
         temporary.replace(self._path)
 
 
