@@ -25,7 +25,8 @@ TEST(Error, TryReturnsTheFirstError) {
 }
 
 TEST(Error, TextCarriesTheHttpStatus) {
-  EXPECT_EQ(code_text({.code = ErrorCode::kHttpPermanent, .message = {}, .detail = {}, .http_status = 404}), "http_404");
+  EXPECT_EQ(code_text({.code = ErrorCode::kHttpPermanent, .message = {}, .detail = {}, .http_status = 404}),
+            "http_404");
   EXPECT_EQ(code_text({.code = ErrorCode::kTooLarge, .message = {}, .detail = {}}), "too_large");
 }
 
