@@ -1,7 +1,9 @@
-// A pool of sandboxed decoder processes (`pixmill engine`): bytes in, bytes out, one picture at a time each. Lives on the loop.
+// A pool of sandboxed decoder processes (`pixmill engine`): bytes in, bytes out, one picture at a time each. Lives on
+// the loop.
 //
 // Each engine is fork+exec'd with an empty environment and no inherited descriptors but its socket, locks itself down
-// (engine/child.h), and is killed at the deadline, after a crash, or after pictures_per_engine; a warm spare takes its place.
+// (engine/child.h), and is killed at the deadline, after a crash, or after pictures_per_engine; a warm spare takes its
+// place.
 #pragma once
 
 #include <chrono>
@@ -20,11 +22,13 @@
 namespace pixmill::engine {
 
 struct PoolOptions {
-  std::string executable;  // path of the pixmill binary: /proc/self/exe
+  std::string executable;     // path of the pixmill binary: /proc/self/exe
   std::uint32_t engines = 0;  // 0: one per core
   std::chrono::milliseconds picture_deadline = std::chrono::seconds(20);
   std::uint64_t memory_bytes_max = 512ULL << 20;  // RLIMIT_DATA of one engine
   std::uint32_t pictures_per_engine = 10'000;     // then it is recycled
+  std::uint64_t source_bytes_max = 64ULL << 20;   // larger sources are kTooLarge; memory is taken as it is used
+  std::uint64_t output_bytes_max = 128ULL << 20;  // of all renditions of a picture together
   image::Limits limits;
   std::vector<std::string> extra_arguments;  // tests: "--evil=open" …
 };
@@ -40,13 +44,14 @@ struct SandboxReport {
 
 class Pool {
  public:
-  // Starts the engines and runs the self-test (a real picture; MAT, PDF, SVG, MSL and PPM under lying names must be refused;
-  // open, socket and execve must be denied). Errors: kInternal, naming what does not hold.
-  [[nodiscard]] static Task<Result<std::unique_ptr<Pool>>> create(Executor executor, PoolOptions options, Metrics& metrics);
+  // Starts the engines and runs the self-test (a real picture; MAT, PDF, SVG, MSL and PPM under lying names must be
+  // refused; open, socket and execve must be denied). Errors: kInternal, naming what does not hold.
+  [[nodiscard]] static Task<Result<std::unique_ptr<Pool>>> create(Executor executor, PoolOptions options,
+                                                                  Metrics& metrics);
   virtual ~Pool() = default;
 
-  // `source` must stay alive until the task ends. Waits for a free engine, first come, first served; the deadline counts from
-  // when one was found. The result's formats and sizes have been read again from the bytes in this process.
+  // `source` must stay alive until the task ends. Waits for a free engine, first come, first served; the deadline
+  // counts from when one was found. The result's formats and sizes have been read again from the bytes in this process.
   // Errors: those of image::render, kEngineCrash, kEngineTimeout, kUnavailable once stop() was called.
   [[nodiscard]] virtual Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe) = 0;
 
@@ -54,7 +59,8 @@ class Pool {
   virtual void stop() = 0;
 
   [[nodiscard]] virtual const SandboxReport& sandbox() const = 0;
-  [[nodiscard]] virtual std::vector<int> pids() const = 0;  // of the engines that may be working; for tests and /v1/system
+  [[nodiscard]] virtual std::vector<int> pids()
+      const = 0;  // of the engines that may be working; for tests and /v1/system
   [[nodiscard]] virtual std::uint32_t engines() const = 0;
 };
 

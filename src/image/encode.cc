@@ -20,10 +20,6 @@ namespace {
 // The bulk default: effort 4 costs 2.2 times the CPU for 5 % fewer bytes.
 constexpr int kWebpEffort = 2;
 
-std::unexpected<Error> vips_failed() {
-  return fail(ErrorCode::kDecodeFailed, "the picture cannot be decoded or written", take_vips_message());
-}
-
 // Computes the picture from top to bottom on the calling thread, a strip at a time.
 class RowReader {
  public:
@@ -39,16 +35,19 @@ class RowReader {
       constexpr int kStripRows = 64;
       const VipsRect strip{
           .left = 0, .top = at, .width = image_->Xsize, .height = std::min(kStripRows, image_->Ysize - at)};
-      if (vips_region_prepare(region_, &strip) != 0) return nullptr;
+      failed_ = vips_region_prepare(region_, &strip) != 0;
+      if (failed_) return nullptr;
       strip_end_ = at + strip.height;
     }
     return VIPS_REGION_ADDR(region_, 0, at);
   }
+  [[nodiscard]] bool failed() const { return failed_; }
 
  private:
   VipsImage* image_;
   VipsRegion* region_;
   int strip_end_ = 0;
+  bool failed_ = false;
 };
 
 struct KeptMetadata {
@@ -77,7 +76,7 @@ Result<std::string> encode_with_jpeg(const Picture& picture, const EncodeOptions
   const RowSource rows = [&](std::uint32_t y) { return reader.row(y); };
   auto encoded = encode_jpeg(size_of(picture), static_cast<std::uint32_t>(vips_image_get_bands(picture.get())), rows,
                              {.quality = options.quality, .exif = metadata.exif, .xmp = metadata.xmp});
-  if (!encoded) encoded.error().detail += take_vips_message();
+  if (!encoded && reader.failed()) return vips_failed();
   return encoded;
 }
 

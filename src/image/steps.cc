@@ -15,12 +15,6 @@ namespace pixmill::image {
 
 namespace {
 
-// The funnel from libvips' errors to ours. Its decoders fail on damaged data; whether the file was cut off is asked by
-// the caller, who has its bytes.
-std::unexpected<Error> vips_failed() {
-  return fail(ErrorCode::kDecodeFailed, "the picture cannot be decoded", take_vips_message());
-}
-
 std::string_view blob_of(VipsImage* image, const char* name) {
   const void* data = nullptr;
   std::size_t size = 0;

@@ -63,7 +63,8 @@ Result<void> load_lazy_parts() {
 
 Result<void> start_once() {
   // Temporary files would go to disk, and an engine has none: pixels stay in memory, which the engine's limit bounds.
-  setenv("VIPS_DISC_THRESHOLD", "1t", 1);
+  // It knows k, m and g, and takes anything else for a number of bytes.
+  setenv("VIPS_DISC_THRESHOLD", "1000g", 1);
   g_log_set_default_handler(ignore_log, nullptr);
   if (vips_init("pixmill") != 0) return fail(ErrorCode::kInternal, "libvips does not start", take_vips_message());
   vips_concurrency_set(1);
@@ -109,6 +110,14 @@ std::string take_vips_message() {
   vips_error_clear();
   std::replace(message.begin(), message.end(), '\n', ' ');
   return message;
+}
+
+std::unexpected<Error> vips_failed() {
+  std::string message = take_vips_message();
+  if (message.find("out of memory") != std::string::npos) {
+    return fail(ErrorCode::kTooLarge, "the picture needs more memory than an engine may use", std::move(message));
+  }
+  return fail(ErrorCode::kDecodeFailed, "the picture cannot be decoded", std::move(message));
 }
 
 bool run_on_vips_thread(const std::function<void()>& function) {

@@ -22,6 +22,10 @@ namespace pixmill::image {
 // libvips' own words about the last failure, which are then forgotten. For the log.
 [[nodiscard]] std::string take_vips_message();
 
+// The one funnel from libvips' errors to ours: kTooLarge when memory ran out, else kDecodeFailed. Whether the file was
+// cut off is asked by the caller, who has its bytes.
+[[nodiscard]] std::unexpected<Error> vips_failed();
+
 // Runs `function` on a thread that libvips starts, and waits for it: what the sandbox denies must be denied there too.
 // False when libvips ran it on the calling thread or not at all.
 [[nodiscard]] bool run_on_vips_thread(const std::function<void()>& function);

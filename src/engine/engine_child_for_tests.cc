@@ -1,0 +1,69 @@
+// The engine that tests start: the product's, which also misbehaves when a picture's bytes say so ("evil:crash") or
+// when it is started with --evil=….
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "engine/child_main.h"
+#include "engine/protocol.h"
+
+namespace {
+
+using pixmill::engine::Answer;
+using pixmill::engine::encode;
+using pixmill::engine::RenderedAnswer;
+using pixmill::engine::RenditionHead;
+
+bool has(const std::vector<std::string>& arguments, const std::string& argument) {
+  return std::find(arguments.begin(), arguments.end(), argument) != arguments.end();
+}
+
+void at_start(const std::vector<std::string>& arguments) {
+  if (has(arguments, "--evil=dead")) {
+    constexpr char kWords[] = "cannot go on\n";
+    static_cast<void>(!write(STDERR_FILENO, kWords, sizeof(kWords) - 1));
+    _exit(1);
+  }
+  if (has(arguments, "--evil=silent")) {
+    while (true) pause();
+  }
+}
+
+std::string claim(RenditionHead head) {
+  return encode(Answer(RenderedAnswer{.source = {.width_px = 9, .height_px = 9}, .renditions = {head}}));
+}
+
+std::optional<std::string> on_picture(std::string_view source) {
+  if (!source.starts_with("evil:")) return std::nullopt;
+  const std::string_view deed = source.substr(5);
+  if (deed == "crash") std::abort();
+  if (deed == "exit") _exit(3);
+  if (deed == "hang") {
+    while (true) pause();
+  }
+  if (deed == "spin") {
+    volatile bool for_ever = true;
+    while (for_ever) {
+    }
+  }
+  if (deed == "garbage") return "this is no packet";
+  if (deed == "no-picture") return claim({.width_px = 9, .height_px = 9, .bytes = 100});
+  if (deed == "too-much") return claim({.width_px = 9, .height_px = 9, .bytes = ~std::uint64_t{0}});
+  if (deed == "other-answer") return encode(Answer(pixmill::engine::ReadyAnswer{}));
+  if (deed == "eat-memory") {
+    std::vector<std::string> eaten;
+    while (true) eaten.emplace_back(1 << 20, 'x');  // until std::bad_alloc ends the process
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + std::min(argc, 2), argv + argc);
+  return pixmill::engine::run_child_with_hooks(arguments, {.at_start = at_start, .on_picture = on_picture});
+}
