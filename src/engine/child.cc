@@ -100,6 +100,9 @@ class Child {
     if (hooks_.on_picture) {
       if (auto packet = hooks_.on_picture(source)) return *packet;
     }
+    if (hooks_.stand_in) {
+      if (const auto rendered = hooks_.stand_in(source)) return encode(hand_over(*rendered));
+    }
     auto rendered = render_safely(source, render);
     release_memory_ = !rendered;  // it may have failed for want of it
     if (!rendered) return encode(Answer(FailedAnswer{std::move(rendered.error())}));

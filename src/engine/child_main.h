@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "image/render.h"
+
 namespace pixmill::engine {
 
 struct ChildHooks {
@@ -15,6 +17,8 @@ struct ChildHooks {
   std::function<void(const std::vector<std::string>& arguments)> at_start = {};
   // Called with each picture's bytes; a packet it returns is sent instead of the answer.
   std::function<std::optional<std::string>(std::string_view source)> on_picture = {};
+  // What it returns is handed over instead of image::render's result, to measure what the way there and back costs.
+  std::function<std::optional<image::Rendered>(std::string_view source)> stand_in = {};
 };
 
 // As run_child (engine/child.h). Arguments: --parent=PID and --memory=BYTES; others are left to the hooks.
