@@ -1,5 +1,6 @@
 """Bad input gets a clear answer and loses nothing: the same cases through `run` and through `serve`."""
 
+import errno
 import gzip
 import os
 import subprocess
@@ -20,7 +21,7 @@ def tables(origin_url):
         "a header alone": ("a.csv", HEADER.encode(), "empty"),
         "the wrong header": ("a.csv", b"a,b,c\r\n1,2,3\r\n", "column"),
         "a bad address": ("a.csv", (HEADER + good + '2,SKU2,"htp://nowhere"\r\n').encode(), "row 2"),
-        "a 10 MB field": ("a.csv", (HEADER + good + "2," + "x" * 10_000_000 + f",{origin_url}/pic/2\r\n").encode(), "arge"),
+        "a 10 MB field": ("a.csv", (HEADER + good + "2," + "x" * 10_000_000 + f",{origin_url}/pic/2\r\n").encode(), "field"),
         "NUL bytes": ("a.csv", (HEADER + good).encode() + b"2,SK\0U,http://x/\r\n", ""),
         "UTF-16": ("a.csv", (HEADER + good).encode("utf-16"), "UTF-8"),
         "an open quote": ("a.csv", (HEADER + '1,"SKU1,http://x/y.jpg\r\n').encode(), ""),
@@ -123,11 +124,14 @@ class FullDisk(case.Case):
         self.addCleanup(subprocess.run, ["umount", "-l", disk], check=True)
         return disk
 
-    def fill(self, disk, leave_bytes):
-        usage = os.statvfs(disk)
+    def fill(self, disk):
         filler = disk / "filler"
-        with filler.open("wb") as file:
-            file.write(b"\0" * (usage.f_bavail * usage.f_frsize - leave_bytes))
+        try:
+            with filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(b"\0" * 4096)
+        except OSError as error:
+            self.assertEqual(errno.ENOSPC, error.errno)
         return filler
 
     def test_a_job_goes_on_by_itself_when_space_is_there_again(self):
@@ -135,7 +139,7 @@ class FullDisk(case.Case):
         server = self.use(pixmill.Server(disk / "data", env={"PIXMILL_DISK_FREE_MIN_BYTES": "0"}))
         job_id = server.upload(pixmill.table([f"{origin.url}/slow/{n}?ms=100" for n in range(150)]))
         wait_until(lambda: server.job(job_id)["succeeded"] > 5, 20, "work goes on")
-        filler = self.fill(disk, 0)
+        filler = self.fill(disk)
         answer = server.post("/v1/jobs", files={"file": ("t.csv", pixmill.table([f"{origin.url}/pic/{n}" for n in range(5000)]).encode())})
         self.assertEqual(507, answer.status, answer)
         self.assertIn("application/problem+json", answer.headers["content-type"])
@@ -189,7 +193,7 @@ class RefusedSettings(case.Case):
             with self.subTest(name):
                 done = pixmill.run_command("serve", "--port", "0", "--data", self.folder / "d", env={name: value}, allow=None)
                 self.assertEqual(2, done.returncode, done.stderr)
-                self.assertTrue(name in done.stderr or value in done.stderr, done.stderr)
+                self.assertTrue(any(w in done.stderr for w in (name, value, name.replace("_", " ").lower())), done.stderr)
 
 
 def in_own_mount_namespace():

@@ -27,7 +27,7 @@ class Bombs(case.Case):
         return path
 
     def test_a_bomb_of_rows_is_stopped(self):
-        size = case.short_or_long(200, 4000)
+        size = case.short_or_long(60, 4000)
         table = self.bomb("rows.csv.gz", b"http://example.com/x.jpg,a\n" * 40_000, size)
         self.assertGreater(size * 1_080_000 / os.path.getsize(table), 150, "it is a bomb")
         code, peak = self.peak_of(table)
@@ -35,13 +35,13 @@ class Bombs(case.Case):
         self.assertLess(peak, 100e6)
 
     def test_a_bomb_of_one_line_is_stopped(self):
-        table = self.bomb("line.csv.gz", b"x" * 1_000_000, case.short_or_long(300, 10_000))
+        table = self.bomb("line.csv.gz", b"x" * 1_000_000, case.short_or_long(100, 10_000))
         code, peak = self.peak_of(table)
         self.assertEqual(6, code)
         self.assertLess(peak, 100e6)
 
     def test_an_endless_line_and_an_endless_field_need_no_memory(self):
-        size = case.short_or_long(200, 1000)
+        size = case.short_or_long(100, 1000)
         for name, opening in (("line.csv", b"http://x/,"), ("field.csv", b'http://x/,"')):
             path = self.folder / name
             with path.open("wb") as file:

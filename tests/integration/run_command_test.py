@@ -1,5 +1,6 @@
 """`pixmill run`: the whole job in one process."""
 
+import csv
 import gzip
 import io
 import json
@@ -253,6 +254,12 @@ class Run(RunCase):
 
 
 class Resume(RunCase):
+    def has_state(self):
+        try:
+            return bool(self.succeeded_urls())
+        except (StopIteration, auditor.sqlite3.OperationalError):
+            return False
+
     def succeeded_urls(self):
         connection = auditor.open_read_only(self.database())
         try:
@@ -269,7 +276,8 @@ class Resume(RunCase):
         for _ in range(3):
             already = len(finished)
             with pixmill.running("run", table, "-o", self.out) as process:
-                wait_until(lambda: process.poll() is not None or origin.total - sum(finished.values()) > 40, 30, "some progress")
+                wait_until(lambda: process.poll() is not None or self.has_state() and len(self.succeeded_urls()) > already + 10, 30,
+                           "some progress")
                 process.kill()
             hits = origin.hits
             finished = {url: hits[url.removeprefix(origin.url)] for url in self.succeeded_urls()}
@@ -373,8 +381,7 @@ class ExitCodes(RunCase):
         cells = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\tTAB", "+49 30 1234567", "-12.5", "plain", "=", "'quoted",
                  'say "hi"', "line\nbreak", "ünï", " spaced ", "001", "nan", "NULL", ""]
         out = io.StringIO(newline="")
-        import csv
-        writer = csv.writer(out)
+        writer = csv.writer(out, quoting=csv.QUOTE_ALL)  # a space after a comma counts only within quotes
         writer.writerow(["url", "note"])
         for number, cell in enumerate(cells):
             writer.writerow([f"{origin.url}/pic/{number}", cell])
