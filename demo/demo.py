@@ -127,8 +127,9 @@ def show_table(images):
         saved = f"{100 * (before - after) / before:.0f} %" if good and before else ""
         name = image["source"].rsplit("/", 1)[1]
         why = image["note"] if good else f"{image['code']}: {image['error']}"
-        say(f"{image['row']:>4}  {name:<16} {paint(format(image['state'], '<10'), 'green' if good else 'red')} "
-            f"{human(before) if before else '':>9} {human(after) if good else '':>9} {saved:>7}  {paint(why, 'dim') if good else why}")
+        line = (f"{image['row']:>4}  {name:<16} {paint(format(image['state'], '<10'), 'green' if good else 'red')} "
+                f"{human(before) if before else '':>9} {human(after) if good else '':>9} {saved:>7}")
+        say(f"{line}  {paint(why, 'dim') if good else why}" if why else line)
 
 
 def problems_of(images, delivery, job):
