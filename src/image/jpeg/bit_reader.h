@@ -1,5 +1,5 @@
-// Bits out of entropy-coded data, most significant first, without a test per bit or byte: the data is padded, reading past
-// its end is harmless, and overrun() tells afterwards.
+// Bits out of entropy-coded data, most significant first, without a test per bit or byte: the data is padded, reading
+// past its end is harmless, and overrun() tells afterwards.
 #pragma once
 
 #include <bit>
@@ -19,8 +19,8 @@ class BitReader {
   // Reads [begin, end), no stuffing in it. kPaddingBytes more must be readable.
   BitReader(const std::uint8_t* begin, const std::uint8_t* end) : at_(begin), end_(end) {}
 
-  // Afterwards kRefilledBits may be dropped. Loads eight bytes and counts those that fit as read; the bits beyond them lie
-  // in the window too, and the next refill puts the same bits there.
+  // Afterwards kRefilledBits may be dropped. Loads eight bytes and counts those that fit as read; the bits beyond them
+  // lie in the window too, and the next refill puts the same bits there.
   void refill() {
     window_ |= load() >> count_;
     at_ += (63 - count_) >> 3;

@@ -1,5 +1,5 @@
-// What is to be written: blocks in the order and with the tables of the file to be. A view into a BlockStore, which it must
-// not outlive.
+// What is to be written: blocks in the order and with the tables of the file to be. A view into a BlockStore, which it
+// must not outlive.
 #pragma once
 
 #include <array>
@@ -13,7 +13,8 @@
 
 namespace pixmill::image::jpeg {
 
-// One component's blocks, possibly turned or mirrored: block (x, y) stands at origin + x × step_x + y × step_y of the plane.
+// One component's blocks, possibly turned or mirrored: block (x, y) stands at origin + x × step_x + y × step_y of the
+// plane.
 struct BlockView {
   const BlockPlane* plane = nullptr;
   std::ptrdiff_t origin = 0;
@@ -30,12 +31,16 @@ struct CodedPicture {
   Frame frame;
   std::vector<BlockView> views;  // by component
   std::array<QuantTable, kComponentsMax> quant_tables{};
-  const CoefficientWord* words = nullptr;
+  const BlockStore* store = nullptr;
+  // The store's tokens, as they are, are those of a baseline scan of this picture.
+  bool in_order = false;
 
-  [[nodiscard]] const CoefficientWord* words_of(unsigned component, std::size_t block) const {
-    return words + views[component].plane->begin[block];
+  [[nodiscard]] const Token* coefficients_of(unsigned component, std::size_t block) const {
+    return store->tokens.data() + views[component].plane->coefficients[block];
   }
-  [[nodiscard]] int mean_of(unsigned component, std::size_t block) const { return views[component].plane->dc[block]; }
+  [[nodiscard]] int mean_of(unsigned component, std::size_t block) const {
+    return views[component].plane->means[block];
+  }
 };
 
 }  // namespace pixmill::image::jpeg

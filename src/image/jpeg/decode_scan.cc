@@ -1,6 +1,8 @@
 #include "image/jpeg/decode_scan.h"
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <vector>
 
 #include "image/jpeg/bit_reader.h"
@@ -11,28 +13,45 @@ namespace pixmill::image::jpeg {
 
 namespace {
 
-// A symbol's extra bits say a value (ITU T.81 F.1.2.1): a positive one as it is, a negative one with its bits inverted.
+using DcTable = DecodeTable<CoefficientKind::kDc>;
+using AcTable = DecodeTable<CoefficientKind::kAc>;
+
 struct Value {
   std::uint32_t magnitude;
-  std::uint32_t negative;  // all ones or 0
+  std::uint32_t negative;  // 1 or 0
 };
 
-Value value_at(std::uint64_t window, unsigned entry) {
-  const unsigned bits = extra_bits(entry);
-  const auto raw = static_cast<std::uint32_t>(window >> (64 - total_bits(entry)));
-  const std::uint32_t negative = (raw << 1 >> bits & 1U) - 1U;
-  return {.magnitude = (raw ^ negative) & ((1U << bits) - 1U), .negative = negative};
+// The extra bits behind a code say a value (ITU T.81 F.1.2.1): a positive one as it is, which begins with a one, a
+// negative one with its bits inverted. Without extra bits the value is 0 and the sign means nothing.
+Value value_at(std::uint64_t window, CodeEntry entry) {
+  const std::uint64_t extra = window << code_bits(entry);
+  const std::uint64_t negative = (extra >> 63) - 1U;
+  return {.magnitude = static_cast<std::uint32_t>((extra ^ negative) >> 1 >> extra_complement(entry)),
+          .negative = static_cast<std::uint32_t>(negative & 1U)};
 }
+
+// The value's part of a coefficient's token, by 2 × magnitude + 1 if negative.
+constexpr auto kValueTokens = [] {
+  std::array<Token, 2 * (kAcMax + 1)> tokens{};
+  for (std::uint32_t i = 0; i < tokens.size(); ++i) {
+    const unsigned bits = bits_of(i / 2);
+    tokens[i] = extra_of(i / 2, bits, 0U - (i & 1U)) << kExtraShift | bits;
+  }
+  return tokens;
+}();
 
 // What one component needs; `unit` is a block's place in the MCU.
 struct Part {
-  DecodeTable dc;
-  DecodeTable ac;
+  DcTable dc;
+  AcTable ac;
   const Requantiser* requantiser = nullptr;
   BlockPlane* plane = nullptr;
+  unsigned dc_code = kDcLuma;  // for what is written
+  unsigned ac_code = kAcLuma;
   std::uint32_t h = 1;
   std::uint32_t v = 1;
-  int mean = 0;  // of the block before, as the source has it
+  int source_mean = 0;  // of the block before
+  int mean = 0;         // the same, requantised
 };
 
 struct Unit {
@@ -50,9 +69,10 @@ class Decoder {
   // MCUs [first, last) of row `y`, all within one piece between restarts.
   bool decode_row(std::uint32_t y, std::uint32_t first, std::uint32_t last);
   bool restart();
-  int read_mean_difference(BitReader& reader, const DecodeTable& table);
-  CoefficientWord* read_coefficients(BitReader& reader, const Part& part, CoefficientWord* out);
-  unsigned find_long(const BitReader& reader, const DecodeTable& table);
+  int read_mean_difference(BitReader& reader, const DcTable& table);
+  Token* read_coefficients(BitReader& reader, const Part& part, Token* out);
+  template <class Table>
+  CodeEntry find_long(const BitReader& reader, const Table& table);
 
   EntropyData data_;
   std::size_t piece_ = 0;
@@ -62,29 +82,29 @@ class Decoder {
   std::uint32_t mcus_wide_ = 0;
   std::uint32_t mcus_high_ = 0;
   std::uint32_t restart_interval_ = 0;
-  GrowingArray<CoefficientWord>& words_;
+  Tokens& tokens_;
   ScanEnd end_ = ScanEnd::kComplete;
 };
 
 Decoder::Decoder(const Scan& scan, const Frame& frame, std::span<const Requantiser> requantisers, BlockStore& store)
     : data_(scan.coded, scan.restart_interval > 0),
       reader_(data_.piece(0)),
-      parts_(scan.components.size()),
       mcus_wide_(frame.mcus_wide),
       mcus_high_(frame.mcus_high),
       restart_interval_(scan.restart_interval),
-      words_(store.words) {
-  for (unsigned i = 0; i < parts_.size(); ++i) {
+      tokens_(store.tokens) {
+  parts_.reserve(scan.components.size());
+  for (unsigned i = 0; i < scan.components.size(); ++i) {
     const ScanComponent& source = scan.components[i];
     const Component& component = frame.components()[source.index];
-    Part& part = parts_[i];
-    part.dc.build(scan.dc_codes[source.dc_code], CoefficientKind::kDc);
-    part.ac.build(scan.ac_codes[source.ac_code], CoefficientKind::kAc);
+    Part& part = parts_.emplace_back(DcTable(scan.dc_codes[source.dc_code]), AcTable(scan.ac_codes[source.ac_code]));
     part.requantiser = &requantisers[source.index];
     part.plane = &store.planes[source.index];
+    part.dc_code = source.index == 0 ? kDcLuma : kDcChroma;
+    part.ac_code = source.index == 0 ? kAcLuma : kAcChroma;
     part.h = component.h;
     part.v = component.v;
-    if (parts_.size() == 1) {  // not interleaved: an MCU is one block, and there are no padding blocks (A.2.2)
+    if (scan.components.size() == 1) {  // not interleaved: an MCU is one block, and there are no padding blocks (A.2.2)
       part.h = part.v = 1;
       mcus_wide_ = component.blocks_wide;
       mcus_high_ = component.blocks_high;
@@ -121,37 +141,44 @@ bool Decoder::restart() {
     return false;
   }
   reader_ = data_.piece(piece_);
-  for (Part& part : parts_) part.mean = 0;
+  for (Part& part : parts_) part.source_mean = 0;
   return true;
 }
 
-unsigned Decoder::find_long(const BitReader& reader, const DecodeTable& table) {
-  const unsigned entry = table.find_long(reader.window());
+// What stands for an unknown code ends the block.
+template <class Table>
+[[gnu::noinline]] CodeEntry Decoder::find_long(const BitReader& reader, const Table& table) {
+  const CodeEntry entry = table.find_long(reader.window());
   if (entry != 0 && entry != kOddSymbol) return entry;
   end_ = entry == 0 ? ScanEnd::kBadCode : ScanEnd::kOdd;
-  return kEndAdvance << 9 | 1U;
+  return make_entry(1, 0, kEndAdvance);
 }
 
-inline int Decoder::read_mean_difference(BitReader& reader, const DecodeTable& table) {
-  unsigned entry = table.find(reader.window());
-  if (entry == 0) [[unlikely]] entry = find_long(reader, table);
+inline int Decoder::read_mean_difference(BitReader& reader, const DcTable& table) {
+  CodeEntry entry = table.find(reader.window());
+  if (entry == 0) [[unlikely]]
+    entry = find_long(reader, table);
   const Value value = value_at(reader.window(), entry);
   reader.drop(total_bits(entry));
-  return static_cast<int>((value.magnitude ^ value.negative) - value.negative);
+  const auto magnitude = static_cast<int>(value.magnitude);
+  return value.negative != 0 ? -magnitude : magnitude;
 }
 
 // Begins with what reading the mean left of a refill: at most 27 of 56 bits are gone, and a symbol takes at most 26.
-inline CoefficientWord* Decoder::read_coefficients(BitReader& reader, const Part& part, CoefficientWord* out) {
+inline Token* Decoder::read_coefficients(BitReader& reader, const Part& part, Token* out) {
   unsigned position = 0;
+  unsigned written = 0;  // position of the last coefficient that did not become 0
   const auto read_one = [&]() __attribute__((always_inline)) {
-    unsigned entry = part.ac.find(reader.window());
-    if (entry == 0) [[unlikely]] entry = find_long(reader, part.ac);
+    CodeEntry entry = part.ac.find(reader.window());
+    if (entry == 0) [[unlikely]]
+      entry = find_long(reader, part.ac);
     const Value value = value_at(reader.window(), entry);
     reader.drop(total_bits(entry));
     position += advance(entry);
     const std::uint32_t magnitude = part.requantiser->scale(position, value.magnitude);
-    *out = magnitude << kMagnitudeShift | (value.negative & kNegative) | (position & 63U);
+    *out = kValueTokens[2 * magnitude + value.negative] + placement(part.ac_code, written, position);
     out += magnitude > 0 ? 1 : 0;
+    written = magnitude > 0 ? position : written;
     return position < kBlockSize - 1;
   };
   bool inside = read_one();
@@ -160,33 +187,37 @@ inline CoefficientWord* Decoder::read_coefficients(BitReader& reader, const Part
     inside = read_one() && read_one();
   }
   if (position >= kBlockSize && position < kEndAdvance) end_ = ScanEnd::kOdd;
-  return out;
+  *out = end_token(part.ac_code, written);
+  return out + 1;
 }
 
 bool Decoder::decode_row(std::uint32_t y, std::uint32_t first, std::uint32_t last) {
-  CoefficientWord* const tail = words_.tail(std::size_t{last - first} * units_.size() * kBlockWordsMax);
-  const CoefficientWord* const base = tail - words_.size();
-  CoefficientWord* out = tail;
+  Token* const tail = tokens_.tail(std::size_t{last - first} * units_.size() * kBlockTokensMax);
+  const Token* const begin = tail - tokens_.size();
+  Token* out = tail;
   BitReader reader = reader_;
   for (std::uint32_t x = first; x < last; ++x) {
     for (const Unit& unit : units_) {
       Part& part = parts_[unit.part];
-      BlockPlane& plane = *part.plane;
-      const std::size_t block = std::size_t{y * part.v + unit.y} * plane.stride + x * part.h + unit.x;
-      plane.begin[block] = static_cast<std::uint32_t>(out - base);
+      const std::size_t block =
+          std::size_t{y * part.v + unit.y} * part.plane->stride + std::size_t{x} * part.h + unit.x;
       reader.refill();
-      part.mean += read_mean_difference(reader, part.dc);
-      const auto mean = static_cast<int>(part.requantiser->scale(0, static_cast<std::uint32_t>(std::abs(part.mean))));
-      plane.dc[block] = static_cast<std::int16_t>(part.mean < 0 ? -mean : mean);
+      part.source_mean += read_mean_difference(reader, part.dc);
+      const int magnitude =
+          static_cast<int>(part.requantiser->scale(0, static_cast<std::uint32_t>(std::abs(part.source_mean))));
+      const int mean = part.source_mean < 0 ? -magnitude : magnitude;
+      *out++ = mean_token(part.dc_code, mean - part.mean);
+      part.mean = mean;
+      part.plane->means[block] = static_cast<std::int16_t>(mean);
+      part.plane->coefficients[block] = static_cast<std::uint32_t>(out - begin);
       out = read_coefficients(reader, part, out);
-      *out++ = kEndOfBlock;
-      if (part.mean < kDcMin || part.mean > kDcMax) end_ = ScanEnd::kOdd;
+      if (part.source_mean < kDcMin || part.source_mean > kDcMax) end_ = ScanEnd::kOdd;
       if (reader.overrun()) end_ = ScanEnd::kDataEnded;
       if (end_ != ScanEnd::kComplete) return false;
     }
   }
   reader_ = reader;
-  words_.commit(out);
+  tokens_.commit(out);
   return true;
 }
 

@@ -12,12 +12,13 @@ namespace pixmill::image::jpeg {
 
 enum class ScanEnd : std::uint8_t {
   kComplete,
-  kDataEnded,   // fewer blocks than there should be
-  kBadCode,     // bits that are no Huffman code, or restart markers out of order
-  kOdd,         // what 8-bit baseline does not have: values out of range, blocks of more than 64 coefficients
+  kDataEnded,  // fewer blocks than there should be
+  kBadCode,    // bits that are no Huffman code, or restart markers out of order
+  kOdd,        // what 8-bit baseline does not have: values out of range, blocks of more than 64 coefficients
 };
 
-// `requantisers` and the store's planes by component. What is in the store is of use only after kComplete. Throws std::bad_alloc.
+// `requantisers` and the store's planes by component. What is in the store is of use only after kComplete. Throws
+// std::bad_alloc.
 [[nodiscard]] ScanEnd decode_scan(const Scan& scan, const Frame& frame, std::span<const Requantiser> requantisers,
                                   BlockStore& store);
 

@@ -11,7 +11,8 @@ EntropyData::EntropyData(std::string_view coded, bool has_restarts)
   const auto* const end = from + coded.size();
   std::uint8_t* to = bytes_.get();
   while (from != end) {
-    const auto* marker = static_cast<const std::uint8_t*>(std::memchr(from, 0xFF, static_cast<std::size_t>(end - from)));
+    const auto* marker =
+        static_cast<const std::uint8_t*>(std::memchr(from, 0xFF, static_cast<std::size_t>(end - from)));
     const auto* const stop = marker == nullptr ? end : marker;
     to = std::copy(from, stop, to);
     // 0xFF may be repeated before a marker, and libjpeg takes it so before a stuffed zero too.

@@ -17,8 +17,8 @@ class GrowingArray {
   explicit GrowingArray(std::size_t capacity)
       : elements_(std::make_unique_for_overwrite<T[]>(capacity)), capacity_(capacity) {}
 
-  // Room for `count` more elements at the end; valid until the next call. They belong to the array once commit() is told
-  // where writing stopped. Throws std::bad_alloc.
+  // Room for `count` more elements at the end; valid until the next call. They belong to the array once commit() is
+  // told where writing stopped. Throws std::bad_alloc.
   [[nodiscard]] T* tail(std::size_t count) {
     if (capacity_ - size_ < count) grow(count);
     return elements_.get() + size_;

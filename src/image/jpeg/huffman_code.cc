@@ -8,13 +8,14 @@ namespace pixmill::image::jpeg {
 
 namespace {
 
-// 256 symbols and the pseudo-symbol that takes the code of all ones; no leaf of a tree lies deeper than there are leaves.
+// 256 symbols and the pseudo-symbol that takes the code of all ones; no leaf of a tree lies deeper than there are
+// leaves.
 constexpr std::size_t kDepthMax = 257;
 
 using DepthCount = std::array<unsigned, kDepthMax + 1>;
 
-// Huffman's algorithm over weights in rising order, with two queues: leaves, and inner nodes in the order of their making,
-// which rises too. Gives how many leaves lie at each depth.
+// Huffman's algorithm over weights in rising order, with two queues: leaves, and inner nodes in the order of their
+// making, which rises too. Gives how many leaves lie at each depth.
 DepthCount count_depths(const std::vector<std::uint64_t>& weights) {
   const std::size_t leaves = weights.size();
   std::vector<std::uint64_t> weight(weights);
@@ -42,7 +43,8 @@ DepthCount count_depths(const std::vector<std::uint64_t>& weights) {
   return count;
 }
 
-// Figure K.3: two of the longest codes go; their common prefix serves one of them, and the other moves below a shorter code.
+// Figure K.3: two of the longest codes go; their common prefix serves one of them, and the other moves below a shorter
+// code.
 void shorten_to_limit(DepthCount& count) {
   for (std::size_t length = kDepthMax; length > kCodeLengthMax; --length) {
     while (count[length] > 0) {

@@ -1,5 +1,6 @@
 #include "image/jpeg/jpeg_transcode.h"
 
+#include <algorithm>
 #include <new>
 #include <vector>
 
@@ -19,6 +20,13 @@ using jpeg::CodedPicture;
 using jpeg::Requantiser;
 using jpeg::ScanEnd;
 
+// True when the blocks come as an interleaved scan of the output wants them.
+bool scans_in_order(const jpeg::Source& source) {
+  if (source.scans.size() != 1) return false;
+  const auto& parts = source.scans[0].components;
+  return std::is_sorted(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
+}
+
 Result<std::string> transcode(std::string_view bytes, const TranscodeOptions& options) {
   PIXMILL_TRY(const jpeg::Source source, jpeg::read_source(bytes));
   if (source.progressive) return std::unexpected(jpeg::odd_source("progressive"));
@@ -27,21 +35,22 @@ Result<std::string> transcode(std::string_view bytes, const TranscodeOptions& op
   std::vector<Requantiser> requantisers;
   for (unsigned i = 0; i < source.frame.component_count; ++i) {
     const auto channel = i == 0 ? jpeg::Channel::kLuma : jpeg::Channel::kChroma;
-    picture.quant_tables[i] =
-        jpeg::coarser_of(source.quant_tables[i], jpeg::standard_table(channel, options.quality));
+    picture.quant_tables[i] = jpeg::coarser_of(source.quant_tables[i], jpeg::standard_table(channel, options.quality));
     requantisers.push_back(jpeg::nearest_requantiser(source.quant_tables[i], picture.quant_tables[i]));
   }
   BlockStore store(source.frame, bytes.size() / 2);
   for (const jpeg::Scan& scan : source.scans) {
     const ScanEnd end = jpeg::decode_scan(scan, source.frame, requantisers, store);
     if (end == ScanEnd::kDataEnded) return std::unexpected(jpeg::data_ended(bytes));
-    if (end == ScanEnd::kBadCode) return fail(ErrorCode::kDecodeFailed, "the jpeg file is damaged: its picture data is corrupt");
+    if (end == ScanEnd::kBadCode)
+      return fail(ErrorCode::kDecodeFailed, "the jpeg file is damaged: its picture data is corrupt");
     if (end == ScanEnd::kOdd) return std::unexpected(jpeg::odd_source("values out of range"));
   }
   for (const jpeg::BlockPlane& plane : store.planes) {
     picture.views.push_back({.plane = &plane, .origin = 0, .step_x = 1, .step_y = plane.stride});
   }
-  picture.words = store.words.data();
+  picture.store = &store;
+  picture.in_order = scans_in_order(source);
   return jpeg::write_baseline(picture, {.density = source.density});
 }
 

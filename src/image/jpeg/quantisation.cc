@@ -39,8 +39,9 @@ QuantTable coarser_of(const QuantTable& source, const QuantTable& target) {
 }
 
 Requantiser nearest_requantiser(const QuantTable& source, const QuantTable& written) {
-  // The factor is rounded up, so the product is too large by less than the magnitude, at most 1,024. Subtracting that much from
-  // the half puts exact middles below it; the next fraction above a middle is 1/(2 × 255) away, 2,056 in this scale, and stays above.
+  // The factor is rounded up, so the product is too large by less than the magnitude, at most 1,024. Subtracting that
+  // much from the half puts exact middles below it; the next fraction above a middle is 1/(2 × 255) away, 2,056 in this
+  // scale, and stays above.
   constexpr std::uint32_t kHalf = (1U << (kScalingBits - 1)) - 1024;
   Requantiser requantiser;
   for (unsigned i = 0; i < kBlockSize; ++i) {

@@ -41,8 +41,8 @@ struct Requantiser {
   }
 };
 
-// Rounds to the nearest multiple of the new step, exactly; what lies in the middle goes towards zero, which costs fewer bits.
-// Every step of `written` is at least that of `source`, and 255 at most where they differ.
+// Rounds to the nearest multiple of the new step, exactly; what lies in the middle goes towards zero, which costs fewer
+// bits. Every step of `written` is at least that of `source`, and 255 at most where they differ.
 [[nodiscard]] Requantiser nearest_requantiser(const QuantTable& source, const QuantTable& written);
 
 }  // namespace pixmill::image::jpeg

@@ -16,9 +16,7 @@ using namespace std::string_view_literals;
 
 namespace {
 
-constexpr std::uint8_t kSof0 = 0xC0;  // baseline
-constexpr std::uint8_t kSof1 = 0xC1;  // the same with more tables
-constexpr std::uint8_t kSof2 = 0xC2;  // progressive
+constexpr std::uint8_t kSof2 = 0xC2;  // progressive; below it, the two sequential kinds
 constexpr std::uint8_t kDht = 0xC4;
 constexpr std::uint8_t kDqt = 0xDB;
 constexpr std::uint8_t kDnl = 0xDC;
@@ -64,10 +62,9 @@ class SourceReader {
 };
 
 Result<Source> SourceReader::read() {
+  constexpr std::string_view kBegin = "\xFF\xD8"sv;
+  if (bytes_.substr(0, 2) != kBegin.substr(0, bytes_.size())) return damaged("it does not begin like one");
   JpegSegments segments(bytes_);
-  const auto first = segments.next();
-  if (!first) return std::unexpected(data_ended(bytes_));
-  if (first->marker != kMarkerSoi || segments.at() != 2) return damaged("it does not begin like one");
   while (!complete()) {
     const auto segment = segments.next();
     if (!segment || segment->marker == kMarkerEoi) return std::unexpected(data_ended(bytes_));
@@ -86,21 +83,28 @@ bool SourceReader::complete() const {
 Result<void> SourceReader::take(const JpegSegment& segment) {
   const std::string_view payload = segment.payload;
   switch (segment.marker) {
-    case kDqt: return take_quant_tables(payload);
-    case kDht: return take_huffman_codes(payload);
-    case kMarkerSos: return take_scan(segment);
-    case kDnl: return odd("it defines its height late");
+    case kDqt:
+      return take_quant_tables(payload);
+    case kDht:
+      return take_huffman_codes(payload);
+    case kMarkerSos:
+      return take_scan(segment);
+    case kDnl:
+      return odd("it defines its height late");
     case kDri:
       if (payload.size() != 2) return damaged("a restart interval of the wrong size");
       restart_interval_ = ByteReader(payload).u16be();
       return {};
-    case kMarkerApp0: take_jfif(payload); return {};
+    case kMarkerApp0:
+      take_jfif(payload);
+      return {};
     case kMarkerApp14:
       if (payload.starts_with("Adobe"sv) && payload.size() >= 12) {
         adobe_transform_ = static_cast<std::uint8_t>(payload[11]);
       }
       return {};
-    default: return is_start_of_frame(segment.marker) ? take_frame(segment) : Result<void>();
+    default:
+      return is_start_of_frame(segment.marker) ? take_frame(segment) : Result<void>();
   }
 }
 
@@ -204,7 +208,11 @@ Result<void> SourceReader::take_scan(const JpegSegment& segment) {
   ByteReader reader(segment.payload);
   const unsigned count = reader.u8();
   if (count < 1 || count > source_.frame.component_count) return damaged("a scan of an impossible size");
-  Scan scan{.components = {}, .dc_codes = {}, .ac_codes = {}, .restart_interval = restart_interval_, .coded = segment.entropy};
+  Scan scan{.components = {},
+            .dc_codes = {},
+            .ac_codes = {},
+            .restart_interval = restart_interval_,
+            .coded = segment.entropy};
   for (unsigned i = 0; i < count; ++i) {
     const std::uint8_t id = reader.u8();
     PIXMILL_TRY(const ScanComponent component, scan_component(id, reader.u8()));
@@ -258,7 +266,8 @@ Error data_ended(std::string_view bytes) {
   if (is_cut_off(bytes, Format::kJpeg)) {
     return {.code = ErrorCode::kTruncated, .message = "the jpeg file ends too early", .detail = {}};
   }
-  return {.code = ErrorCode::kDecodeFailed, .message = "the jpeg file is damaged: picture data is missing", .detail = {}};
+  return {
+      .code = ErrorCode::kDecodeFailed, .message = "the jpeg file is damaged: picture data is missing", .detail = {}};
 }
 
 Error odd_source(std::string_view what) {

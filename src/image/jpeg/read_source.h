@@ -1,5 +1,5 @@
-// Reads a JPEG file's segments up to its entropy-coded data (ITU T.81 annex B) and decides whether the coefficient domain can
-// handle it. Pure; the input is untrusted.
+// Reads a JPEG file's segments up to its entropy-coded data (ITU T.81 annex B) and decides whether the coefficient
+// domain can handle it. Pure; the input is untrusted.
 #pragma once
 
 #include <array>

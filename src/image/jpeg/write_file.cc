@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "image/jpeg/append_tokens.h"
 #include "image/jpeg/token.h"
 
 namespace pixmill::image::jpeg {
@@ -91,16 +92,14 @@ void put_huffman_code(std::string& out, const HuffmanCode& code, unsigned number
   put_segment(out, kDht, payload);
 }
 
-// Makes a code for every set of symbols that is used, writes it, and returns them ready for use.
-std::array<CodeWords, kCodeCount> put_codes(std::string& out, const Frequencies& frequencies) {
-  std::array<CodeWords, kCodeCount> words{};
+// Makes a code for every set of symbols that is used, and writes it.
+std::array<HuffmanCode, kCodeCount> put_codes(std::string& out, const Frequencies& frequencies) {
+  std::array<HuffmanCode, kCodeCount> codes;
   for (unsigned number = 0; number < kCodeCount; ++number) {
-    const HuffmanCode code = optimal_code(frequencies[number]);
-    if (code.size() == 0) continue;
-    put_huffman_code(out, code, number);
-    words[number] = code_words(code);
+    codes[number] = optimal_code(frequencies[number]);
+    if (codes[number].size() > 0) put_huffman_code(out, codes[number], number);
   }
-  return words;
+  return codes;
 }
 
 void put_interleaved_scan(std::string& out, const CodedPicture& picture, unsigned last_position) {
@@ -131,10 +130,11 @@ void visit_mcu_row(const CodedPicture& picture, std::uint32_t y, const Visit& vi
   }
 }
 
-Tokens baseline_tokens(const CodedPicture& picture) {
+// A baseline scan's tokens when the store has them in another order.
+Tokens reordered_tokens(const CodedPicture& picture) {
   std::size_t blocks_per_mcu = 0;
   for (const Component& component : picture.frame.components()) blocks_per_mcu += component.h * component.v;
-  Tokens tokens(0);
+  Tokens tokens(picture.store->tokens.size());
   std::array<int, kComponentsMax> mean{};
   for (std::uint32_t y = 0; y < picture.frame.mcus_high; ++y) {
     Token* out = tokens.tail(picture.frame.mcus_wide * blocks_per_mcu * kBlockTokensMax);
@@ -142,19 +142,29 @@ Tokens baseline_tokens(const CodedPicture& picture) {
       const int next = picture.mean_of(component, block);
       *out++ = mean_token(component == 0 ? kDcLuma : kDcChroma, next - mean[component]);
       mean[component] = next;
-      out = write_block_tokens(picture.words_of(component, block), component == 0 ? kAcLuma : kAcChroma, out);
+      const Token* from = picture.coefficients_of(component, block);
+      do {
+        *out++ = *from;
+      } while (!ends_block(*from++));
     });
     tokens.commit(out);
   }
   return tokens;
 }
 
+void put_baseline_scan(std::string& out, const CodedPicture& picture, std::span<const Token> tokens) {
+  Frequencies frequencies = count_symbols(tokens);
+  frequencies[kAcLuma][kNothingSymbol] = frequencies[kAcChroma][kNothingSymbol] = 0;
+  const auto codes = put_codes(out, frequencies);
+  put_interleaved_scan(out, picture, kBlockSize - 1);
+  TokenCodes(codes, BlockEnds::kSingle).append(tokens, out);
+}
+
 }  // namespace
 
 std::string write_baseline(const CodedPicture& picture, const FileHead& head) {
-  const Tokens tokens = baseline_tokens(picture);
   std::string out;
-  out.reserve(1024 + tokens.size());
+  out.reserve(1024 + picture.store->tokens.size());
   out += "\xFF\xD8"sv;
   put_jfif(out, head.density);
   put_quant_tables(out, picture);
@@ -163,9 +173,11 @@ std::string write_baseline(const CodedPicture& picture, const FileHead& head) {
     return is_wide(picture.quant_tables[static_cast<std::size_t>(&component - components.data())]);
   });
   put_frame(out, picture, wide ? kSof1 : kSof0);
-  const auto codes = put_codes(out, count_symbols(tokens.elements()));
-  put_interleaved_scan(out, picture, kBlockSize - 1);
-  append_tokens(tokens.elements(), codes, out);
+  if (picture.in_order) {
+    put_baseline_scan(out, picture, picture.store->tokens.elements().subspan(kCodeCount));
+  } else {
+    put_baseline_scan(out, picture, reordered_tokens(picture).elements());
+  }
   put_u8(out, 0xFF);
   put_u8(out, kEoi);
   return out;

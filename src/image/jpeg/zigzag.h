@@ -1,4 +1,5 @@
-// The order in which a JPEG file holds the 64 coefficients of a block (ITU T.81 figure A.6). Position 0 is the mean (DC).
+// The order in which a JPEG file holds the 64 coefficients of a block (ITU T.81 figure A.6). Position 0 is the mean
+// (DC).
 #pragma once
 
 #include <array>
