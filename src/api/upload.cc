@@ -25,12 +25,19 @@ constexpr std::size_t kPartsMax = 100;
 // Written through this often, so that the last fsync of a large upload has little left to do.
 constexpr std::uint64_t kSyncEveryBytes = 64ULL << 20;
 
+// A spool folder that is gone is our fault, not something the client did not find.
+Error spool_error(int errno_value) {
+  Error error = errno_error(errno_value, "The upload cannot be stored");
+  if (error.code == ErrorCode::kNotFound) error.code = ErrorCode::kIo;
+  return error;
+}
+
 // The spool file while it is written. Its methods block: on the writing thread only.
 class SpoolWriter {
  public:
   [[nodiscard]] static Result<std::shared_ptr<SpoolWriter>> create(const std::string& path) {
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) return std::unexpected(errno_error(errno, "The upload cannot be stored"));
+    if (fd < 0) return std::unexpected(spool_error(errno));
     return std::make_shared<SpoolWriter>(fd);
   }
   explicit SpoolWriter(int fd) : fd_(fd) {}
@@ -44,13 +51,13 @@ class SpoolWriter {
     while (!bytes.empty()) {
       const ssize_t count = ::write(fd_, bytes.data(), bytes.size());
       if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return std::unexpected(errno_error(errno, "The upload cannot be stored"));
+      if (count < 0) return std::unexpected(spool_error(errno));
       bytes.remove_prefix(static_cast<std::size_t>(count));
       unsynced_bytes_ += static_cast<std::uint64_t>(count);
     }
     if (unsynced_bytes_ < kSyncEveryBytes) return {};
     unsynced_bytes_ = 0;
-    return ::fdatasync(fd_) == 0 ? Result<void>() : std::unexpected(errno_error(errno, "The upload cannot be stored"));
+    return ::fdatasync(fd_) == 0 ? Result<void>() : std::unexpected(spool_error(errno));
   }
 
   Result<void> finish(const std::string& folder) {
@@ -58,13 +65,13 @@ class SpoolWriter {
     const int sync_errno = errno;
     const bool closed = ::close(std::exchange(fd_, -1)) == 0;
     if (!synced || !closed) {
-      return std::unexpected(errno_error(synced ? errno : sync_errno, "The upload cannot be stored"));
+      return std::unexpected(spool_error(synced ? errno : sync_errno));
     }
     const int folder_fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const bool folder_synced = folder_fd >= 0 && ::fsync(folder_fd) == 0;
     const int folder_errno = errno;
     if (folder_fd >= 0) ::close(folder_fd);
-    if (!folder_synced) return std::unexpected(errno_error(folder_errno, "The upload cannot be stored"));
+    if (!folder_synced) return std::unexpected(spool_error(folder_errno));
     return {};
   }
 

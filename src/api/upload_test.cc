@@ -148,7 +148,8 @@ TEST_F(UploadTest, SaysWhenTheFolderCannotBeWritten) {
   request.body = &body;
   const auto upload = testing::run_task(io_, receiver.receive(request, job_));
   ASSERT_FALSE(upload);
-  EXPECT_GE(upload.error().status, 400);
+  EXPECT_EQ(upload.error().status, 500);
+  EXPECT_EQ(upload.error().code, "io");
 }
 
 TEST_F(UploadTest, PassesOnThatTheClientLeftAndCleansUp) {
@@ -191,7 +192,9 @@ std::uint64_t status_kb(const std::string& name) {
   return 0;
 }
 
-TEST_F(UploadTest, P44StreamsToDiskInBoundedMemory) {
+using P44 = UploadTest;
+
+TEST_F(P44, AnUploadStreamsToDiskInBoundedMemory) {
   constexpr std::uint64_t kPieces = 4'600;  // 300 MB
   const std::string piece(64u << 10, 'x');
   RepeatedBody body("--b\r\nContent-Disposition: form-data; name=file; filename=a.csv\r\n\r\n", piece, kPieces,

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 
@@ -372,6 +373,20 @@ TEST(P42, AHeaderThatDoesNotComeInTimeIsRefused) {
   EXPECT_TRUE(slow.ends());
   auto silent = fixture.connect();
   EXPECT_TRUE(silent.ends());
+}
+
+TEST(P42, ClientsThatNeverFinishTheirHeadersKeepNobodyFromBeingServed) {
+  Fixture fixture({.header_timeout = milliseconds(3'600'000)});
+  std::vector<std::unique_ptr<RawHttpClient>> slow;
+  for (int i = 0; i < 300; ++i) {
+    slow.push_back(std::make_unique<RawHttpClient>(fixture.server->port()));
+    slow.back()->send("GET / HTTP/1.1\r\nHost: h\r\nX: ");
+  }
+  for (int i = 0; i < 50; ++i) {
+    for (const auto& client : slow) client->send("x");
+    EXPECT_EQ(fixture.request(get("/next")).status, 200);
+  }
+  EXPECT_GE(fixture.connections(), 300U);
 }
 
 TEST(P42, AnIdleConnectionEnds) {

@@ -1,0 +1,563 @@
+#include "api/api.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <filesystem>
+
+#include "tests/support/api_server.h"
+#include "tests/support/scripted_store.h"
+
+namespace pixmill::api {
+namespace {
+
+namespace json = boost::json;
+using testing::ApiServer;
+using testing::FormPart;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::original_table;
+using testing::RawResponse;
+using ::testing::StartsWith;
+
+json::object parsed(const RawResponse& response) { return json::parse(response.body).as_object(); }
+
+std::string text_of(const json::object& object, std::string_view key) {
+  return std::string(object.at(key).as_string());
+}
+
+// P45: every error has this shape.
+json::object problem(const RawResponse& response, int status, const std::string& code) {
+  EXPECT_EQ(response.status, status) << response.body;
+  EXPECT_EQ(response.header("content-type"), "application/problem+json");
+  auto body = parsed(response);
+  EXPECT_EQ(body.at("status"), status);
+  EXPECT_EQ(text_of(body, "code"), code);
+  EXPECT_EQ(text_of(body, "type"), "urn:pixmill:error:" + code);
+  EXPECT_EQ(text_of(body, "request_id"), response.header("x-request-id"));
+  EXPECT_TRUE(body.contains("title") && body.contains("detail"));
+  return body;
+}
+
+std::string plain_table(int rows, const std::string& url = "https://a.test/{}.jpg") {
+  std::string table = "url,note\r\n";
+  for (int i = 1; i <= rows; ++i) table += fmt::format(fmt::runtime(url), i) + ",n\r\n";
+  return table;
+}
+
+std::string submit(ApiServer& server, const std::string& table, std::vector<FormPart> more = {}) {
+  more.push_back({"file", table, "products.csv"});
+  const auto response = server.post_form("/v1/jobs", more);
+  EXPECT_EQ(response.status, 201) << response.body;
+  return text_of(parsed(response), "id");
+}
+
+std::string submit_and_ingest(ApiServer& server, const std::string& table, std::vector<FormPart> more = {}) {
+  auto id = submit(server, table, std::move(more));
+  server.ingested(id);
+  return id;
+}
+
+// --- Submitting ---
+
+TEST(JobsApi, AcceptsAJob) {
+  ApiServer server;
+  const auto response = server.post_form("/v1/jobs", {{"file", plain_table(3), "products.csv"},
+                                                      {"recipe", R"({"format":"webp","quality":70})"},
+                                                      {"webhook_url", "https://hooks.test/x?y=1"},
+                                                      {"name", " Spring sale "},
+                                                      {"name_template", "{note}/{source_stem}.{ext}"},
+                                                      {"priority", "-5"},
+                                                      {"headers", "a.test: Authorization: Bearer x\r\nb.test: X: y"}});
+  ASSERT_EQ(response.status, 201) << response.body;
+  const auto body = parsed(response);
+  const auto id = text_of(body, "id");
+  EXPECT_EQ(response.header("location"), "http://pixmill.test/v1/jobs/" + id);
+  EXPECT_EQ(text_of(body, "name"), "Spring sale");
+  const auto job = server.ingested(id);
+  EXPECT_EQ(job.origin, jobs::JobOrigin::kApi);
+  EXPECT_EQ(job.total, 3U);
+  EXPECT_EQ(job.recipe, "format=webp quality=70");
+  EXPECT_EQ(job.webhook_url, "https://hooks.test/x?y=1");
+  EXPECT_EQ(job.name_template, "{note}/{source_stem}.{ext}");
+  ASSERT_EQ(job.headers.size(), 2U);
+  EXPECT_EQ(job.headers[0].host, "a.test");
+  EXPECT_EQ(job.headers[0].value, "Bearer x");
+  EXPECT_THAT(response.body, Not(HasSubstr("Bearer")));
+  EXPECT_EQ(response.header("cache-control"), "no-store");
+  EXPECT_EQ(response.header("x-content-type-options"), "nosniff");
+}
+
+TEST(JobsApi, ReadsTablesInAllTheirClothes) {
+  ApiServer server;
+  const auto submit_as = [&](const std::string& table, const std::string& name) {
+    const auto response = server.post_form("/v1/jobs", {{"file", table, name}});
+    EXPECT_EQ(response.status, 201) << name << response.body;
+    return response.status == 201 ? server.ingested(text_of(parsed(response), "id")).total : 0;
+  };
+  EXPECT_EQ(submit_as(original_table({"https://a.test/1.jpg, https://a.test/2.jpg"}), "a.csv"), 2U);
+  EXPECT_EQ(submit_as("sku\timage_url\nx\thttps://a.test/1.jpg\n", "a.tsv"), 1U);
+  EXPECT_EQ(submit_as("{\"url\":\"https://a.test/1.jpg\"}\n{\"url\":\"https://a.test/2.jpg\"}\n", "a.jsonl"), 2U);
+}
+
+TEST(JobsApi, RefusesRowsThatCannotBeProcessed) {
+  ApiServer server;
+  const std::string table = "url\r\nhttps://a.test/1.jpg\r\nhtp://x\r\n";
+  const auto body = problem(server.post_form("/v1/jobs", {{"file", table, "a.csv"}}), 422, "invalid_rows");
+  EXPECT_EQ(body.at("bad_rows"), 1);
+  EXPECT_EQ(body.at("rows"), 2);
+  ASSERT_EQ(body.at("errors").as_array().size(), 1U);
+  EXPECT_EQ(body.at("errors").as_array()[0].at("row"), 2);
+  EXPECT_EQ(server.loop.run(server.store().jobs({}))->total, 0U);
+
+  const auto id = submit_and_ingest(server, table, {{"skip_invalid", "true"}});
+  EXPECT_EQ(server.job(id).total, 1U);
+  EXPECT_EQ(server.job(id).invalid, 1U);
+  problem(server.post_form("/v1/jobs", {{"file", "url\r\nhtp://x\r\n", "a.csv"}, {"skip_invalid", "true"}}), 422,
+          "invalid_rows");
+}
+
+TEST(JobsApi, RefusesTablesThatCannotBeRead) {
+  ApiServer server;
+  for (const std::string& table :
+       {std::string(), std::string("a,b\r\n1,2\r\n"), std::string("url\r\n"),
+        std::string("url\r\n\"https://a.test/1.jpg\r\n"), std::string("\xff\xfeu\0r\0l\0", 8)}) {
+    const auto body = problem(server.post_form("/v1/jobs", {{"file", table, "a.csv"}}), 422, "invalid_table");
+    EXPECT_EQ(body.at("errors").as_array().size(), 1U);
+  }
+}
+
+TEST(JobsApi, NamesTheWrongParameter) {
+  ApiServer server;
+  const auto wrong = [&](const std::string& name, const std::string& value) {
+    const auto body = problem(server.post_form("/v1/jobs", {{"file", plain_table(1), "a.csv"}, {name, value}}), 400,
+                              "invalid_parameter");
+    EXPECT_EQ(text_of(body, "parameter"), name);
+    EXPECT_FALSE(text_of(body, "allowed").empty());
+    return body;
+  };
+  wrong("recipe", "quality=0");
+  wrong("webhook_url", "http://192.168.0.1/");
+  wrong("webhook_url", "mailto:x");
+  wrong("skip_invalid", "perhaps");
+  wrong("priority", "101");
+  wrong("priority", "high");
+  wrong("name", std::string(201, 'x'));
+  wrong("name_template", "{nothing}");
+  wrong("name_template", "../{ext}");
+  wrong("recipee", "x");
+  EXPECT_EQ(text_of(wrong("headers", "secret without colons"), "value"), "(not shown)");
+  const auto body = problem(server.post_form("/v1/jobs", {{"recipe", "compress"}}), 400, "invalid_parameter");
+  EXPECT_EQ(text_of(body, "parameter"), "file");
+  problem(server.post_form("/v1/jobs", {{"file", plain_table(1), "a.csv"}, {"url_column", "photo"}}), 422,
+          "invalid_table");
+}
+
+TEST(JobsApi, RefusesOtherBodies) {
+  ApiServer server;
+  problem(server.post("/v1/jobs", "Content-Type: application/json\r\n", "{}"), 415, "unsupported_media_type");
+  problem(server.post("/v1/jobs", "Content-Type: multipart/form-data; boundary=b\r\n", "--b\r\ncut"), 400,
+          "invalid_argument");
+  ApiOptions small;
+  small.upload_bytes_max = 20;
+  problem(ApiServer(small).post_form("/v1/jobs", {{"file", plain_table(3), "a.csv"}}), 413, "too_large");
+  ApiOptions full;
+  full.free_bytes_min = 1ULL << 62;
+  const auto refused = ApiServer(full).post_form("/v1/jobs", {{"file", plain_table(3), "a.csv"}});
+  problem(refused, 507, "disk_full");
+  EXPECT_NE(refused.header("retry-after"), "");
+}
+
+TEST(JobsApi, RefusesPagesOfOtherOrigins) {
+  ApiServer server;
+  problem(server.post_form("/v1/jobs", {{"file", plain_table(1), "a.csv"}}, "Origin: http://evil.test\r\n"), 403,
+          "origin_not_allowed");
+  EXPECT_EQ(server.post_form("/v1/jobs", {{"file", plain_table(1), "a.csv"}}, "Origin: http://pixmill.test\r\n").status,
+            201);
+}
+
+// --- Looking ---
+
+TEST(JobsApi, ShowsAJob) {
+  ApiServer server;
+  const auto id = submit_and_ingest(server, plain_table(2));
+  const auto body = parsed(server.get("/v1/jobs/" + id));
+  EXPECT_EQ(text_of(body, "id"), id);
+  EXPECT_EQ(text_of(body, "state"), "running");
+  EXPECT_EQ(body.at("total"), 2);
+  EXPECT_EQ(server.request("HEAD", "/v1/jobs/" + id).status, 200);
+}
+
+TEST(JobsApi, KnowsNoOtherJobs) {
+  ApiServer server;
+  const std::string id = Uuid::random().text();
+  for (const std::string path : {"", "/items", "/result.csv", "/images.csv", "/deliveries"}) {
+    problem(server.get("/v1/jobs/" + id + path), 404, "not_found");
+    problem(server.get("/v1/jobs/nonsense" + path), 404, "not_found");
+  }
+  for (const std::string path : {"/cancel", "/retry", "/deliveries/x/resend"}) {
+    problem(server.post("/v1/jobs/" + id + path), 404, "not_found");
+    problem(server.post("/v1/jobs/nonsense" + path), 404, "not_found");
+  }
+  problem(server.get("/v2"), 404, "not_found");
+}
+
+TEST(JobsApi, ListsJobsPageByPage) {
+  ApiServer server;
+  std::vector<std::string> ids;
+  for (int i = 0; i < 5; ++i) ids.push_back(submit_and_ingest(server, plain_table(1)));
+  std::vector<std::string> seen;
+  std::string before;
+  for (int pages = 0; pages < 3; ++pages) {
+    const auto body = parsed(server.get("/v1/jobs?limit=2" + before));
+    EXPECT_EQ(body.at("total"), 5);
+    for (const auto& job : body.at("jobs").as_array()) seen.push_back(text_of(job.as_object(), "id"));
+    if (!body.at("next").is_null()) before = "&before=" + text_of(body, "next");
+  }
+  EXPECT_EQ(seen, std::vector<std::string>(ids.rbegin(), ids.rend()));
+  server.work();
+  EXPECT_EQ(parsed(server.get("/v1/jobs?state=completed")).at("total"), 5);
+  EXPECT_EQ(parsed(server.get("/v1/jobs?state=running")).at("total"), 0);
+}
+
+TEST(JobsApi, RefusesBadListParameters) {
+  ApiServer server;
+  const auto id = submit_and_ingest(server, plain_table(1));
+  const auto wrong = [&](const std::string& query, const std::string& name) {
+    EXPECT_EQ(text_of(problem(server.get("/v1/jobs" + query), 400, "invalid_parameter"), "parameter"), name);
+  };
+  wrong("?state=done", "state");
+  wrong("?limit=0", "limit");
+  wrong("?limit=501", "limit");
+  wrong("?limit=x", "limit");
+  wrong("?before=nonsense", "before");
+  wrong("/" + id + "/items?state=done", "state");
+  wrong("/" + id + "/items?limit=1001", "limit");
+  wrong("/" + id + "/items?after=-1", "after");
+  wrong("/" + id + "/items?offset=99999999999999999999", "offset");
+  wrong("/" + id + "/items?after=1&offset=1", "offset");
+  wrong("/" + id + "/items?code=';drop", "code");
+  wrong("/" + id + "/result.csv?raw=2", "raw");
+}
+
+TEST(P49, ItemsComePageByPageWithoutSkipOrRepeat) {
+  ApiServer server;
+  const auto id = submit_and_ingest(server, plain_table(7));
+  std::vector<std::int64_t> seen;
+  std::string after;
+  while (true) {
+    const auto body = parsed(server.get("/v1/jobs/" + id + "/items?limit=3" + after));
+    EXPECT_EQ(body.at("total"), 7);
+    for (const auto& item : body.at("items").as_array()) seen.push_back(item.at("item").to_number<std::int64_t>());
+    if (body.at("next").is_null()) break;
+    after = fmt::format("&after={}", body.at("next").to_number<std::int64_t>());
+  }
+  EXPECT_EQ(seen, (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7}));
+  const auto page = parsed(server.get("/v1/jobs/" + id + "/items?limit=2&offset=5"));
+  EXPECT_EQ(page.at("items").as_array()[0].at("item"), 6);
+  EXPECT_TRUE(page.at("next").is_null());
+}
+
+TEST(JobsApi, FiltersItems) {
+  ApiServer server;
+  const auto id = submit_and_ingest(server, original_table({"https://a.test/1.jpg", "https://a.test/bad.jpg"}));
+  server.work();
+  const auto failed = parsed(server.get("/v1/jobs/" + id + "/items?state=failed"));
+  EXPECT_EQ(failed.at("total"), 1);
+  EXPECT_EQ(failed.at("items").as_array()[0].at("row"), 2);
+  EXPECT_EQ(parsed(server.get("/v1/jobs/" + id + "/items?code=http_404")).at("total"), 1);
+  EXPECT_EQ(parsed(server.get("/v1/jobs/" + id + "/items?code=timeout")).at("total"), 0);
+}
+
+// --- Results ---
+
+TEST(ResultsApi, StreamTheResultFiles) {
+  ApiServer server;
+  const auto id = submit_and_ingest(server, "url,note\r\nhttps://a.test/1.jpg,=1+1\r\n");
+  server.work();
+  const auto result = server.get("/v1/jobs/" + id + "/result.csv");
+  EXPECT_EQ(result.status, 200);
+  EXPECT_TRUE(result.complete);
+  EXPECT_THAT(result.header("content-type"), StartsWith("text/csv"));
+  EXPECT_EQ(result.header("content-disposition"), "attachment; filename=\"products-result.csv\"");
+  EXPECT_THAT(result.body, StartsWith("url,note,"));
+  EXPECT_THAT(result.body, HasSubstr("'=1+1"));
+  EXPECT_THAT(result.body, HasSubstr("http://pixmill.test/files/" + id + "/1.jpg"));
+  const auto raw = server.get("/v1/jobs/" + id + "/result.csv?raw=1");
+  EXPECT_THAT(raw.body, HasSubstr(",=1+1,"));
+  const auto images = server.get("/v1/jobs/" + id + "/images.csv");
+  EXPECT_EQ(images.header("content-disposition"), "attachment; filename=\"products-images.csv\"");
+  EXPECT_THAT(images.body, HasSubstr("https://a.test/1.jpg"));
+  EXPECT_EQ(server.request("HEAD", "/v1/jobs/" + id + "/result.csv").status, 200);
+}
+
+TEST(ResultsApi, StreamManyRowsAndNamesOfAllKinds) {
+  ApiServer server;
+  const auto id = submit_and_ingest(server, plain_table(2'500), {{"name", "Größe \"x\""}});
+  const auto result = server.get("/v1/jobs/" + id + "/result.csv");
+  EXPECT_EQ(std::ranges::count(result.body, '\n'), 2'501);
+  EXPECT_EQ(result.header("content-disposition"),
+            "attachment; filename=\"Gr____e _x_-result.csv\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe%20%22x%22-result.csv");
+}
+
+// --- Control ---
+
+TEST(JobsApi, CancelsAJob) {
+  ApiServer server;
+  const auto id = submit_and_ingest(server, plain_table(2));
+  const auto body = parsed(server.post("/v1/jobs/" + id + "/cancel"));
+  EXPECT_THAT(text_of(body, "state"), StartsWith("cancel"));
+  EXPECT_EQ(server.post("/v1/jobs/" + id + "/cancel").status, 200) << "again changes nothing";
+  EXPECT_GT(server.wakes, 0);
+}
+
+TEST(JobsApi, RetriesFailedItems) {
+  ApiServer server;
+  const auto id = submit_and_ingest(server, plain_table(2, "https://a.test/bad{}.jpg"));
+  problem(server.post("/v1/jobs/" + id + "/retry"), 409, "conflict");
+  server.work();
+  problem(server.post("/v1/jobs/" + id + "/retry", "", R"({"code":"timeout"})"), 409, "conflict");
+  problem(server.post("/v1/jobs/" + id + "/retry", "", "{"), 400, "invalid_parameter");
+  problem(server.post("/v1/jobs/" + id + "/retry", "", R"({"kode":"x"})"), 400, "invalid_parameter");
+  problem(server.post("/v1/jobs/" + id + "/retry", "", R"({"code":1})"), 400, "invalid_parameter");
+  problem(server.post("/v1/jobs/" + id + "/retry", "", std::string(70'000, ' ')), 413, "too_large");
+  const auto body = parsed(server.post("/v1/jobs/" + id + "/retry", "", R"({"code":"http_404"})"));
+  EXPECT_EQ(body.at("generation"), 2);
+  EXPECT_EQ(body.at("remaining"), 2);
+  server.work();
+  EXPECT_EQ(parsed(server.post("/v1/jobs/" + id + "/retry")).at("generation"), 3);
+}
+
+TEST(JobsApi, ShowsAndResendsDeliveries) {
+  ApiServer server;
+  const auto id = submit_and_ingest(server, plain_table(1), {{"webhook_url", "https://hooks.test/"}});
+  EXPECT_TRUE(parsed(server.get("/v1/jobs/" + id + "/deliveries")).at("deliveries").as_array().empty());
+  server.work();
+  const auto body = parsed(server.get("/v1/jobs/" + id + "/deliveries"));
+  ASSERT_EQ(body.at("deliveries").as_array().size(), 1U);
+  const auto event = text_of(body.at("deliveries").as_array()[0].as_object(), "id");
+  const int wakes = server.wakes;
+  EXPECT_EQ(server.post("/v1/jobs/" + id + "/deliveries/" + event + "/resend").status, 202);
+  EXPECT_EQ(server.wakes, wakes + 1);
+  problem(server.post("/v1/jobs/" + id + "/deliveries/other/resend"), 404, "not_found");
+}
+
+// --- What stands around every request ---
+
+TEST(Api, NamesTheMethodsOfAResource) {
+  ApiServer server;
+  const auto response = server.request("DELETE", "/v1/jobs");
+  problem(response, 405, "method_not_allowed");
+  EXPECT_EQ(response.header("allow"), "GET, HEAD, POST");
+  const auto options = server.request("OPTIONS", "/v1/jobs");
+  EXPECT_EQ(options.status, 204);
+  EXPECT_EQ(options.header("allow"), "GET, HEAD, POST, OPTIONS");
+}
+
+TEST(Api, ServesOnlyTheHostsItWasTold) {
+  ApiOptions options;
+  options.allowed_hosts = {"shop.test"};
+  ApiServer server(options);
+  problem(server.get("/v1/jobs"), 400, "host_not_allowed");
+  EXPECT_EQ(server.connect().request("GET /v1/jobs HTTP/1.1\r\nHost: shop.test:8000\r\n\r\n").status, 200);
+  EXPECT_EQ(server.get("/imgproc/hello").status, 400);
+  EXPECT_EQ(server.get("/healthz").status, 200) << "probes know only an address";
+}
+
+TEST(Api, CountsRequests) {
+  ApiServer server;
+  auto client = server.connect();
+  const std::string get = "GET /v1/jobs/{} HTTP/1.1\r\nHost: h\r\n\r\n";
+  for (const std::string request :
+       {"GET /v1/jobs/x HTTP/1.1\r\nHost: h\r\n\r\n", "BREW /teapot HTTP/1.1\r\nHost: h\r\n\r\n"}) {
+    EXPECT_EQ(client.request(request).status, 404);
+  }
+  const auto metrics = client.request("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_EQ(metrics.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+  EXPECT_THAT(metrics.body,
+              HasSubstr(R"(pixmill_http_requests_total{method="GET",route="/v1/jobs/{id}",status="404"} 1)"));
+  EXPECT_THAT(metrics.body,
+              HasSubstr(R"(pixmill_http_requests_total{method="other",route="unmatched",status="404"} 1)"));
+  EXPECT_THAT(metrics.body, HasSubstr(R"(pixmill_http_request_seconds_count{route="/v1/jobs/{id}"} 1)"));
+}
+
+TEST(P45, AFailingStoreIsAProblemWithoutItsDetail) {
+  testing::ScriptedStore store;
+  store.on_job = [](const JobId&) -> Result<jobs::Job> {
+    return fail(ErrorCode::kIo, "The database failed", "SELECT * FROM jobs");
+  };
+  store.on_jobs = [](const jobs::JobQuery&) -> Result<jobs::JobPage> {
+    return fail(ErrorCode::kUnavailable, "Stopping");
+  };
+  ApiServer server({}, &store);
+  const auto response = server.get("/v1/jobs/" + Uuid::random().text());
+  problem(response, 500, "io");
+  EXPECT_THAT(response.body, Not(HasSubstr("SELECT")));
+  const auto away = server.get("/v1/jobs");
+  problem(away, 503, "unavailable");
+  EXPECT_EQ(away.header("retry-after"), "5");
+  problem(server.post_form("/v1/jobs", {{"file", plain_table(1), "a.csv"}}), 500,
+          "internal");  // create_job has no script
+}
+
+// --- System ---
+
+TEST(SystemApi, IsHealthy) {
+  ApiServer server;
+  const auto response = server.get("/healthz");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body, R"({"status":"ok"})");
+}
+
+std::map<std::string, bool> checks_of(const RawResponse& response) {
+  std::map<std::string, bool> checks;
+  const auto body = parsed(response);
+  for (const auto& check : body.at("checks").as_array()) {
+    checks[text_of(check.as_object(), "name")] = check.at("ok").as_bool();
+  }
+  return checks;
+}
+
+using Checks = std::map<std::string, bool>;
+
+TEST(SystemApi, IsReadyWhenEveryPartIs) {
+  ApiServer server;
+  const auto ready = server.get("/readyz");
+  EXPECT_EQ(ready.status, 200);
+  EXPECT_EQ(text_of(parsed(ready), "status"), "ready");
+  EXPECT_EQ(checks_of(ready), (Checks{{"store", true}, {"engines", true}, {"sandbox", true}, {"disk", true}}));
+  EXPECT_THAT(ready.body, HasSubstr("Landlock ABI 3"));
+}
+
+TEST(SystemApi, NamesThePartThatIsNotReady) {
+  ApiServer server;
+  server.loop.call([&] { return server.engines.alive.clear(), true; });
+  EXPECT_EQ(checks_of(server.get("/readyz")),
+            (Checks{{"store", true}, {"engines", false}, {"sandbox", true}, {"disk", true}}));
+  server.loop.call([&] { return server.engines.report.problem = "open was not denied", true; });
+  const auto response = server.get("/readyz");
+  EXPECT_EQ(response.status, 503);
+  EXPECT_EQ(text_of(parsed(response), "status"), "not_ready");
+  EXPECT_THAT(response.body, HasSubstr("open was not denied"));
+  ApiOptions full;
+  full.free_bytes_min = 1ULL << 62;
+  EXPECT_FALSE(checks_of(ApiServer(full).get("/readyz"))["disk"]);
+}
+
+class HangingStore final : public testing::ScriptedStore {
+ public:
+  Task<Result<void>> ping() override {
+    co_await pause_for(milliseconds(3'600'000));
+    co_return Result<void>();
+  }
+};
+
+TEST(SystemApi, IsNotReadyWhenTheStoreFailsOrHangs) {
+  testing::ScriptedStore failing;
+  EXPECT_FALSE(checks_of(ApiServer({}, &failing).get("/readyz"))["store"]);
+  HangingStore hanging;
+  ApiOptions options;
+  options.ready_deadline = milliseconds(20);
+  ApiServer server(options, &hanging);
+  const auto response = server.get("/readyz");
+  EXPECT_EQ(response.status, 503);
+  EXPECT_THAT(response.body, HasSubstr("no answer within 20 ms"));
+}
+
+TEST(SystemApi, HasAFrontPage) {
+  ApiServer server;
+  const auto page = server.get("/");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_THAT(page.body, HasSubstr("curl -F file=@products.csv http://pixmill.test/v1/jobs"));
+  EXPECT_THAT(page.header("content-security-policy"), HasSubstr("style-src 'sha256-"));
+}
+
+// --- Files ---
+
+TEST(FilesApi, ServesFinishedPictures) {
+  ApiServer server;
+  server.folder.write("files/job/a b.jpg", std::string(1'000, 'p'));
+  const auto response = server.get("/files/job/a%20b.jpg");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body.size(), 1'000U);
+  EXPECT_EQ(response.header("content-type"), "image/jpeg");
+  EXPECT_EQ(response.header("content-security-policy"), "sandbox");
+  EXPECT_EQ(response.header("x-content-type-options"), "nosniff");
+  EXPECT_THAT(response.header("cache-control"), HasSubstr("max-age"));
+  const auto part = server.get("/files/job/a%20b.jpg", "Range: bytes=10-19\r\n");
+  EXPECT_EQ(part.status, 206);
+  EXPECT_EQ(part.body.size(), 10U);
+  const std::string etag = response.header("etag");
+  EXPECT_EQ(server.get("/files/job/a%20b.jpg", "If-None-Match: W/" + etag + "\r\n").status, 304);
+  EXPECT_EQ(server.get("/files/job/a%20b.jpg", "If-None-Match: \"other\"\r\n").status, 200);
+  EXPECT_EQ(
+      server.get("/files/job/a%20b.jpg", "If-Modified-Since: " + response.header("last-modified") + "\r\n").status,
+      304);
+  EXPECT_EQ(server.get("/files/job/a%20b.jpg", "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n").status, 200);
+}
+
+TEST(FilesApi, ServesNothingElse) {
+  ApiServer server;
+  server.folder.write("files/job/.pixmill-1.tmp", "unfinished");
+  server.folder.write("files/x.html", "<script>");
+  EXPECT_EQ(server.get("/files/x.html").header("content-type"), "application/octet-stream");
+  for (const std::string path :
+       {"/files/", "/files/none.jpg", "/files/job", "/files/job/", "/files/../pixmill.db", "/files/%2e%2e/pixmill.db",
+        "/files/..%2fpixmill.db", "/files/job/../../pixmill.db", "/files//etc/passwd", "/files/%2fetc%2fpasswd",
+        "/files/job/.pixmill-1.tmp", "/files/a%5c..%5cb", "/files/a%0ab", "/files/%ff.jpg"}) {
+    problem(server.get(path), 404, "not_found");
+  }
+}
+
+// --- Start and stop ---
+
+TEST(Api, GoesOnWithIngestsOfThePreviousProcessAndSweepsTheSpool) {
+  testing::TempFolder folder;
+  SystemClock clock;
+  const JobId id{Uuid::random()};
+  testing::LoopThread loop;
+  const auto event = [](const std::string& type, const jobs::Job&, const std::vector<jobs::Row>&) { return type; };
+  auto sqlite = jobs::open_sqlite_store(
+                    clock, {.path = folder.file("pixmill.db"), .master_key = std::string(32, 'k'), .event_body = event})
+                    .value();
+  jobs::NewJob job;
+  job.id = id;
+  job.recipe = "format=jpeg quality=50";
+  job.name_template = "{uuid}.{ext}";
+  job.blob_prefix = id.text() + "/";
+  job.source_path = folder.write("spool/" + id.text() + ".csv", plain_table(3));
+  folder.write("spool/orphan.csv", "x");
+  ASSERT_TRUE(loop.run(sqlite.jobs->create_job(job)));
+
+  Metrics metrics;
+  const auto queue = jobs::make_local_queue(loop.executor());
+  jobs::Ingest ingest(loop.executor(), *sqlite.jobs, *queue);
+  const auto blobs = storage::open_local_store(folder.file("files"), storage::Durability::kProcess).value();
+  const auto policy = fetch::AddressPolicy::create("").value();
+  ApiParts parts{.store = *sqlite.jobs,
+                 .outbox = *sqlite.outbox,
+                 .queue = *queue,
+                 .ingest = ingest,
+                 .blobs = *blobs,
+                 .policy = policy,
+                 .clock = clock,
+                 .metrics = metrics,
+                 .engines = nullptr,
+                 .wake_deliverer = {}};
+  ApiOptions options;
+  options.spool_folder = folder.file("spool");
+  options.data_folder = folder.path();
+  Api api(loop.executor(), std::move(parts), options);
+  ASSERT_TRUE(loop.run(api.start()));
+  EXPECT_FALSE(std::filesystem::exists(folder.file("spool/orphan.csv")));
+  while (loop.run(sqlite.jobs->job(id))->state == jobs::JobState::kIngesting) std::this_thread::yield();
+  EXPECT_EQ(loop.run(sqlite.jobs->job(id))->total, 3U);
+  while (std::filesystem::exists(job.source_path)) std::this_thread::yield();
+  loop.run(api.stop());
+  loop.stop();
+}
+
+}  // namespace
+}  // namespace pixmill::api
