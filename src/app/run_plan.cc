@@ -50,7 +50,20 @@ Result<std::vector<jobs::OriginHeader>> parse_headers(const std::vector<std::str
   return headers;
 }
 
+jobs::TableOptions table_options(const InputSet& set, const RunOptions& options) {
+  jobs::TableOptions table;
+  table.url_column = options.url_column;
+  table.file_name = fs::path(set.table_path).filename().string();
+  return table;
+}
+
 }  // namespace
+
+Result<void> check_table_header(const InputSet& set, const RunOptions& options) {
+  if (set.table_path.empty()) return {};
+  PIXMILL_TRY(const auto table, jobs::TableReader::open(set.table_path, table_options(set, options)));
+  return {};
+}
 
 Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool several) {
   SetPlan plan;
@@ -63,8 +76,7 @@ Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool se
   std::vector<std::string> columns(1, "File");
   std::string default_name = "{source_stem}.{ext}";
   if (!set.table_path.empty()) {
-    plan.table.url_column = options.url_column;
-    plan.table.file_name = fs::path(set.table_path).filename().string();
+    plan.table = table_options(set, options);
     PIXMILL_TRY(const auto table, jobs::TableReader::open(set.table_path, plan.table));
     columns = table->columns();
     if (table->product_column() >= 0) default_name = "{product}-{index}.{ext}";

@@ -25,6 +25,9 @@ struct SetPlan {
   jobs::TableOptions table;
 };
 
+// Opens the set's table, if it is one, and reads its header. Errors: those of jobs::TableReader::open.
+[[nodiscard]] Result<void> check_table_header(const InputSet& set, const RunOptions& options);
+
 // `several`: each set gets a folder of its own. Errors: kInvalidArgument for a recipe, header or name template that is
 // wrong (an unknown column is named, with those there are), and those of reading the table's header.
 [[nodiscard]] Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool several);

@@ -35,6 +35,14 @@ TEST_F(RunPlan, NamesFollowTheKindOfTable) {
   EXPECT_EQ(plain->result_folder, "out/feed");
 }
 
+TEST_F(RunPlan, ATablesHeaderIsCheckedByItself) {
+  EXPECT_TRUE(check_table_header(table("url\nhttp://a/x.jpg\n"), options()));
+  EXPECT_TRUE(check_table_header({.name = "pictures", .table_path = {}, .pictures = {}}, options()));
+  const auto missing = check_table_header(table("sku\n1\n"), options());
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, ErrorCode::kInvalidArgument);
+}
+
 TEST_F(RunPlan, IdentityChangesWithWhatChangesTheOutput) {
   const auto set = table("url,sku\nhttp://a/x.jpg,1\n");
   const auto base = plan_set(set, options(), false)->digest;

@@ -66,6 +66,7 @@ class RunSession {
   void summarise(const jobs::Job& job, const std::string& folder);
   void on_signal();
   void worsen(ExitCode code);
+  Result<void> input_error(Error why);
 
   asio::io_context& io_;
   Settings settings_;
@@ -82,6 +83,18 @@ class RunSession {
 
 void RunSession::worsen(ExitCode code) {
   if (exit_code_ == ExitCode::kOk || code == ExitCode::kInterrupted) exit_code_ = code;
+}
+
+// What is wrong with a table is the input's fault, whatever code the same trouble has with a picture: exit 6, and no
+// advice that was written for pictures.
+Result<void> RunSession::input_error(Error why) {
+  const bool rejected =
+      why.code == ErrorCode::kInvalidArgument || why.code == ErrorCode::kTooLarge || why.code == ErrorCode::kTruncated;
+  if (rejected) {
+    worsen(ExitCode::kInputRejected);
+    why.code = ErrorCode::kInvalidArgument;
+  }
+  return std::unexpected(std::move(why));
 }
 
 void RunSession::on_signal() {
@@ -134,6 +147,8 @@ Task<Result<void>> RunSession::run_all() {
 }
 
 Task<Result<void>> RunSession::run_set(const InputSet& set) {
+  const auto readable = check_table_header(set, options_);
+  if (!readable) co_return input_error(readable.error());
   PIXMILL_CO_TRY(const auto plan, plan_set(set, options_, sets_.size() > 1));
   std::error_code made;
   fs::create_directories(plan.result_folder, made);
@@ -160,7 +175,8 @@ Task<Result<jobs::Job>> RunSession::find_or_create(const InputSet& set, const Se
   PIXMILL_CO_TRY(auto known, co_await store.job_by_digest(plan.digest));
   if (known) {
     if (options_.retry_failed && jobs::is_terminal(known->state) && known->failed > 0) {
-      co_return co_await store.retry(known->id, jobs::RetryFilter{});
+      const jobs::RetryFilter every_failure;
+      co_return co_await store.retry(known->id, every_failure);
     }
     if (jobs::is_terminal(known->state)) {
       reporter_.note(fmt::format("{}: already finished here; nothing is fetched again", set.name));
@@ -204,7 +220,9 @@ Task<Result<jobs::Job>> RunSession::create(const InputSet& set, const SetPlan& p
 
 // Names every bad row before anything is fetched.
 Task<Result<void>> RunSession::check_rows(const InputSet& set, const SetPlan& plan) {
-  PIXMILL_CO_TRY(const auto report, co_await runtime_->ingest().check(set.table_path, plan.table));
+  const auto checked = co_await runtime_->ingest().check(set.table_path, plan.table);
+  if (!checked) co_return input_error(checked.error());
+  const auto& report = *checked;
   if (report.bad_rows == 0 || options_.skip_invalid) co_return Result<void>{};
   for (std::size_t i = 0; i < std::min(kBadRowsShown, report.problems.size()); ++i) {
     std::fprintf(stderr, "  %s\n", report.problems[i].message.c_str());
@@ -342,7 +360,11 @@ ExitCode run_job_here(Settings settings, RunOptions options) {
   };
   // The lock comes first: the spool below it belongs to whoever holds it.
   const auto lock = FolderLock::take(state_folder);
-  if (!lock) return refuse(lock.error());
+  if (!lock) {
+    Error error = lock.error();
+    error.message = fmt::format("{}: {}", options.output_folder, error.message);
+    return refuse(error);
+  }
   auto sets = collect_inputs(options.inputs, state_folder);
   if (!sets) return refuse(sets.error());
 

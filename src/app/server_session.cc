@@ -201,7 +201,11 @@ Result<void> check_listen_address(const std::string& host, bool no_auth) {
 
 ExitCode serve_here(Settings settings) {
   const auto lock = FolderLock::take(settings.data_folder);
-  if (!lock) return refuse(lock.error());
+  if (!lock) {
+    Error error = lock.error();
+    error.message = fmt::format("{}: {}", settings.data_folder, error.message);
+    return refuse(error);
+  }
   auto master_key = load_master_key(settings.data_folder, settings.master_key);
   if (!master_key) return refuse(master_key.error());
   auto secret = load_webhook_secret(settings.data_folder, *master_key, settings.webhook_secret);
