@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <initializer_list>
 #include <memory>
 
 namespace pixmill::engine {
@@ -126,23 +127,30 @@ int allow(scmp_filter_ctx filter, const char* name) {
   return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
 }
 
+// The rule that lets a call through when its argument number `index` is `value` under `mask`.
+scmp_arg_cmp argument(unsigned index, scmp_datum_t value, scmp_datum_t mask = ~scmp_datum_t{0}) {
+  return {.arg = index, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
 // Calls that are needed in one form only.
 int allow_in_part(scmp_filter_ctx filter) {
   int error = 0;
-  const auto add = [&](auto... rule) {
-    if (error == 0) error = seccomp_rule_add(filter, rule...);
+  const auto allow_if = [&](int number, std::initializer_list<scmp_arg_cmp> arguments) {
+    const auto count = static_cast<unsigned>(arguments.size());
+    if (error == 0) error = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, count, arguments.begin());
   };
-  // Threads, not processes. clone3 hides its flags behind a pointer; ENOSYS makes glibc use clone.
-  add(SCMP_ACT_ALLOW, SCMP_SYS(clone), 1U, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-  add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0U);
+  // Threads, not processes.
+  allow_if(SCMP_SYS(clone), {argument(0, CLONE_THREAD, CLONE_THREAD)});
   // send(), not sendto() with an address.
-  add(SCMP_ACT_ALLOW, SCMP_SYS(sendto), 1U, SCMP_A4(SCMP_CMP_EQ, 0));
+  allow_if(SCMP_SYS(sendto), {argument(4, 0)});
   // Threads have names, and that is all.
-  add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1U, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+  allow_if(SCMP_SYS(prctl), {argument(0, PR_SET_NAME)});
   // abort() raises its signal in this process.
-  add(SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1U, SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(getpid())));
+  allow_if(SCMP_SYS(tgkill), {argument(0, static_cast<scmp_datum_t>(getpid()))});
   // Libraries ask for limits; nobody sets them: the third argument, where a new one would stand, is null.
-  add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2U, SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0));
+  allow_if(SCMP_SYS(prlimit64), {argument(0, 0), argument(2, 0)});
+  // clone3 hides its flags behind a pointer; ENOSYS makes glibc use clone.
+  if (error == 0) error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0U);
   return error;
 }
 
