@@ -7,7 +7,7 @@ import signal
 from support import auditor, case, pixmill, webhook_receiver
 from support.waiting import let_pass
 
-KINDS = ("/slow/{n}?ms=150", "/pic/{n}", "/flaky/1/{n}", "/slow/{n}?ms=40", "/status/404/{n}", "/lying/{n}", "/truncated/{n}")
+KINDS = ("/slow/{n}?ms=400", "/pic/{n}", "/flaky/1/{n}", "/slow/{n}?ms=40", "/status/404/{n}", "/lying/{n}", "/truncated/{n}")
 
 
 class P02(case.Case):

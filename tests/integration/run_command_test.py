@@ -311,7 +311,6 @@ class Resume(RunCase):
         self.assertGreater(states["succeeded"], 0)
         self.assertGreater(states["pending"], 0)
 
-        origin.routes["/wait"] = None
         slow = self.write("slow.csv", pixmill.table([f"{origin.url}/never/{n}" for n in range(20)]))
         with pixmill.running("run", slow, "-o", self.folder / "out2") as process:
             wait_until(lambda: any(path.startswith("/never") for path in origin.hits), 20, "a fetch that never ends")
