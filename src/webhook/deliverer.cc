@@ -113,13 +113,13 @@ struct Deliverer::Impl : std::enable_shared_from_this<Impl> {
 
   [[nodiscard]] std::optional<jobs::DeliveryClaim> next_claim() const;
   Task<std::optional<TimePoint>> fill();
+  Task<std::optional<TimePoint>> fill_and_measure();
   void begin(jobs::DueDelivery delivery);
   void end(std::uint64_t number, const std::string& origin);
   [[nodiscard]] http::ClientRequest request_for(const jobs::DueDelivery& delivery, const fetch::SourceUrl& url) const;
   Task<Result<http::ClientResponse>> send(const jobs::DueDelivery& delivery);
   Task<void> record(const jobs::DueDelivery& delivery, const Result<http::ClientResponse>& answer,
                     milliseconds elapsed);
-  Task<void> refresh_pending();
   void notify();
   void break_off();
 
@@ -144,7 +144,7 @@ struct Deliverer::Impl : std::enable_shared_from_this<Impl> {
   std::uint64_t next_number = 0;
   std::map<std::uint64_t, std::shared_ptr<asio::cancellation_signal>> under_way;
   std::map<std::string, std::uint32_t, std::less<>> under_way_by_origin;
-  SteadyTime pending_refreshed_at{};
+  std::optional<SteadyTime> measured_at;
 };
 
 // A claim cannot know whose deliveries it will get, so it asks for no more than the busiest receiver may still take.
@@ -185,7 +185,6 @@ void Deliverer::Impl::begin(jobs::DueDelivery delivery) {
   const auto signal = std::make_shared<asio::cancellation_signal>();
   under_way.emplace(number, signal);
   ++under_way_by_origin[origin];
-  instruments.in_flight.set(static_cast<double>(under_way.size()));
   auto done = [self = shared_from_this(), number, origin = std::move(origin)](std::exception_ptr) {
     self->end(number, origin);
   };
@@ -197,7 +196,6 @@ void Deliverer::Impl::end(std::uint64_t number, const std::string& origin) {
   under_way.erase(number);
   const auto found = under_way_by_origin.find(origin);
   if (--found->second == 0) under_way_by_origin.erase(found);
-  instruments.in_flight.set(static_cast<double>(under_way.size()));
   ++attempts_ended;
   notify();
 }
@@ -279,12 +277,15 @@ Task<void> Deliverer::Impl::record(const jobs::DueDelivery& delivery, const Resu
   }
 }
 
-Task<void> Deliverer::Impl::refresh_pending() {
+Task<std::optional<TimePoint>> Deliverer::Impl::fill_and_measure() {
+  const auto next_at = co_await fill();
   // A count of the whole outbox is not worth a query per attempt.
-  if (pending_refreshed_at != SteadyTime{} && since(pending_refreshed_at) < options.idle_poll) co_return;
-  pending_refreshed_at = steady_now();
+  if (measured_at && since(*measured_at) < options.idle_poll) co_return next_at;
+  measured_at = steady_now();
+  instruments.in_flight.set(static_cast<double>(under_way.size()));
   const auto open = co_await parts.outbox.open_deliveries();
   if (open) instruments.pending.set(static_cast<double>(*open));
+  co_return next_at;
 }
 
 void Deliverer::Impl::notify() {
@@ -294,8 +295,7 @@ void Deliverer::Impl::notify() {
 
 Task<void> Deliverer::Impl::loop(std::shared_ptr<Impl> self) {
   while (!self->stopping) {
-    const auto next_at = co_await self->fill();
-    co_await self->refresh_pending();
+    const auto next_at = co_await self->fill_and_measure();
     auto pause = self->options.idle_poll;
     if (next_at) pause = std::clamp(*next_at - self->parts.clock.now(), std::min(kPauseMin, pause), pause);
     co_await self->bell.wait(pause);
@@ -328,12 +328,11 @@ void Deliverer::Impl::break_off() {
 Task<std::optional<TimePoint>> Deliverer::Impl::run_once(std::shared_ptr<Impl> self) {
   while (true) {
     const auto ended_before = self->attempts_ended;
-    const auto next_at = co_await self->fill();
+    const auto next_at = co_await self->fill_and_measure();
     if (!self->under_way.empty()) {
       co_await self->bell.wait(self->options.attempt_timeout);
     } else if (self->stopping || self->attempts_ended == ended_before) {
       // No attempt ended while the outbox was asked, so its answer holds.
-      co_await self->refresh_pending();
       co_return next_at;
     }
   }
