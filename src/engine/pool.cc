@@ -385,8 +385,8 @@ Result<image::Rendered> Core::collect(Lease& lease, const RenderedAnswer& answer
 
 Task<Result<ProbedAnswer>> Core::probe() {
   PIXMILL_CO_TRY(Lease lease, co_await acquire());
-  PIXMILL_CO_TRY(Answer answer,
-                 co_await lease.engine().ask(encode(Request(ProbeRequest{})), options_.picture_deadline));
+  const std::string question = encode(Request(ProbeRequest{}));
+  PIXMILL_CO_TRY(Answer answer, co_await lease.engine().ask(question, options_.picture_deadline));
   auto* probed = std::get_if<ProbedAnswer>(&answer);
   if (probed == nullptr) co_return fail(ErrorCode::kEngineCrash, "the engine gave an answer to another question");
   lease.set_healthy();

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <boost/asio/detached.hpp>
 #include <cerrno>
 #include <csignal>
 #include <filesystem>

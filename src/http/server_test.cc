@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <thread>
@@ -566,8 +568,7 @@ struct Smuggle {
   int status = 400;
 };
 
-std::vector<Smuggle> head_smuggles() {
-  const std::string nul(1, '\0');
+std::vector<Smuggle> framing_smuggles() {
   return {
       {"two lengths", "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc"},
       {"two equal lengths", "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc"},
@@ -598,6 +599,12 @@ std::vector<Smuggle> head_smuggles() {
       {"folded field", "POST /echo HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\nContent-Length: 3\r\n\r\nabc"},
       {"folded coding", "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"},
       {"folded by tab", "GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n\tb\r\n\r\n"},
+  };
+}
+
+std::vector<Smuggle> field_smuggles() {
+  const std::string nul(1, '\0');
+  return {
       {"blank before the first field", "GET / HTTP/1.1\r\n Host: h\r\n\r\n"},
       {"space before colon", "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length : 3\r\n\r\nabc"},
       {"tab before colon", "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n"},
@@ -614,6 +621,11 @@ std::vector<Smuggle> head_smuggles() {
       {"encoded NUL in target", "GET /%00 HTTP/1.1\r\nHost: h\r\n\r\n"},
       {"control character", "GET / HTTP/1.1\r\nHost: h\r\nX: a\x01\r\n\r\n"},
       {"DEL", "GET / HTTP/1.1\r\nHost: h\r\nX: a\x7f\r\n\r\n"},
+  };
+}
+
+std::vector<Smuggle> request_line_smuggles() {
+  return {
       {"no Host", "GET / HTTP/1.1\r\n\r\n"},
       {"two Hosts", "GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n"},
       {"Host with path", "GET / HTTP/1.1\r\nHost: h/x\r\n\r\n"},
@@ -641,6 +653,13 @@ std::vector<Smuggle> head_smuggles() {
       {"TLS", "\x16\x03\x01\x02\n"},
       {"other expectation", "POST /echo HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\nContent-Length: 3\r\n\r\nabc", 417},
   };
+}
+
+std::vector<Smuggle> head_smuggles() {
+  auto all = framing_smuggles();
+  std::ranges::move(field_smuggles(), std::back_inserter(all));
+  std::ranges::move(request_line_smuggles(), std::back_inserter(all));
+  return all;
 }
 
 std::vector<Smuggle> chunk_smuggles() {
