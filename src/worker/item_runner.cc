@@ -102,19 +102,22 @@ Task<std::variant<jobs::ItemOutcome, GiveBack>> ItemRunner::run(jobs::ClaimedIte
                                        .store_ms = outcome.times.store.count()}};
   if (auto* failed = std::get_if<pipeline::Failed>(&outcome.result)) {
     if (should_give_back(failed->error)) co_return GiveBack{.ready_in = kTryAgainIn};
-    recorded.result = failure(item, failed->error);
+    recorded.result = failure(item, *failed);
   } else {
     recorded.result = to_success(std::get<pipeline::Succeeded>(std::move(outcome.result)));
   }
   co_return recorded;
 }
 
-jobs::ItemFailure ItemRunner::failure(const jobs::ClaimedItem& item, const Error& error) {
+jobs::ItemFailure ItemRunner::failure(const jobs::ClaimedItem& item, const pipeline::Failed& failed) {
+  const Error& error = failed.error;
   const bool crash = error.code == ErrorCode::kEngineCrash;
   const jobs::FailedAttempt attempt{.attempt = item.attempt,
                                     .engine_crashes = item.engine_crashes + (crash ? 1 : 0),
                                     .jitter = std::uniform_real_distribution<double>(0, 1)(random_)};
-  auto retry_at = jobs::next_attempt_at(retry_, error, attempt, clock_.now());
+  // A transfer that broke off may succeed next time; a file that came whole and ends too early will end there again.
+  const bool damaged = failed.stage == pipeline::Stage::kTransform && error.code == ErrorCode::kTruncated;
+  auto retry_at = damaged ? std::nullopt : jobs::next_attempt_at(retry_, error, attempt, clock_.now());
   log::debug("item_failed", {{"job", item.job.text()},
                              {"item", item.lease.item},
                              {"code", code_text(error)},

@@ -29,7 +29,7 @@ class ItemRunner {
  private:
   using PlanPtr = std::shared_ptr<const pipeline::JobPlan>;
   [[nodiscard]] Task<Result<PlanPtr>> plan_for(JobId job);
-  [[nodiscard]] jobs::ItemFailure failure(const jobs::ClaimedItem& item, const Error& error);
+  [[nodiscard]] jobs::ItemFailure failure(const jobs::ClaimedItem& item, const pipeline::Failed& failed);
 
   jobs::JobStore& store_;
   pipeline::Pipeline& pipeline_;

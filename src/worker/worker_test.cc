@@ -116,6 +116,20 @@ TEST_F(WorkerTest, TransientFailureIsRescheduledAndPermanentIsFinal) {
   }
 }
 
+TEST_F(WorkerTest, BrokenOffTransferIsTriedAgainButADamagedFileIsNot) {
+  items_ = 2;
+  stop_after_ = 2;
+  fetcher_.answer = [](const std::string& url) -> Result<fetch::Fetched> {
+    if (url.ends_with('1')) return fail(ErrorCode::kTruncated, "the connection ended early");
+    return fetch::Fetched{.bytes = "half a picture", .final_url = url};
+  };
+  engines_.answer = [](auto) { return fail(ErrorCode::kTruncated, "the jpeg file ends too early"); };
+  testing::run_task(io_, run(seconds(10)));
+  for (const auto& outcome : outcomes_) {
+    EXPECT_EQ(std::get<jobs::ItemFailure>(outcome.result).retry_at.has_value(), outcome.lease.item == 1);
+  }
+}
+
 TEST_F(WorkerTest, ItemWithoutATurnGoesBackUncounted) {
   items_ = 1;
   fetcher_.answer = [this](const std::string&) -> Result<fetch::Fetched> {
