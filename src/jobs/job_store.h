@@ -16,20 +16,20 @@
 namespace pixmill::jobs {
 
 struct ClaimRequest {
-  std::string worker;            // for people: who holds the lease
-  std::uint32_t limit = 64;      // 1 to 64
+  std::string worker;        // for people: who holds the lease
+  std::uint32_t limit = 64;  // 1 to 64
   milliseconds lease{30'000};
 };
 
 struct Claim {
-  std::vector<ClaimedItem> items;  // of the runnable jobs by priority, then in turns, then in input order
+  std::vector<ClaimedItem> items;          // of the runnable jobs by priority, then in turns, then in input order
   std::optional<TimePoint> next_ready_at;  // when nothing was claimable: when the earliest retry falls due
 };
 
 struct JobQuery {
   std::optional<JobState> state;
-  std::uint32_t limit = 50;               // 1 to 500
-  std::optional<std::string> before;      // cursor from JobPage::next; newest first
+  std::uint32_t limit = 50;           // 1 to 500
+  std::optional<std::string> before;  // cursor from JobPage::next; newest first
 };
 struct JobPage {
   std::vector<Job> jobs;
@@ -39,10 +39,10 @@ struct JobPage {
 
 struct ItemQuery {
   std::optional<ItemState> state;
-  std::string error_code;                 // "" for any; also of items whose retry is still to come
-  std::uint64_t after = 0;                // item number; keyset
-  std::optional<std::uint64_t> offset;    // instead of `after`
-  std::uint32_t limit = 100;              // 1 to 1,000
+  std::string error_code;               // "" for any; also of items whose retry is still to come
+  std::uint64_t after = 0;              // item number; keyset
+  std::optional<std::uint64_t> offset;  // instead of `after`
+  std::uint32_t limit = 100;            // 1 to 1,000
 };
 struct ItemPage {
   std::vector<Item> items;
@@ -60,22 +60,24 @@ class JobStore {
   // --- A job comes in ---
   // Durable when it returns (synchronous=FULL): the job is `ingesting`. Errors: kConflict when the id exists.
   [[nodiscard]] virtual Task<Result<void>> create_job(NewJob job) = 0;
-  // The next chunk of rows, in one transaction with the note that they are in; `columns` with the first. Rows at or below what is
-  // already in are skipped, so a resumed ingest may repeat itself. Items can be claimed at once. At most 1,000 rows; those with
-  // very many items are spread over several transactions. Errors: kNotFound, kCancelled once the job was cancelled, kConflict
-  // when it takes no more rows, kInvalidArgument when there are more, they do not ascend, or one before them is missing.
+  // The next chunk of rows, in one transaction with the note that they are in; `columns` with the first. Rows at or
+  // below what is already in are skipped, so a resumed ingest may repeat itself. Items can be claimed at once. At most
+  // 1,000 rows; those with very many items are spread over several transactions. Errors: kNotFound, kCancelled once the
+  // job was cancelled, kConflict when it takes no more rows, kInvalidArgument when there are more, they do not ascend,
+  // or one before them is missing.
   [[nodiscard]] virtual Task<Result<void>> append_rows(JobId job, std::vector<std::string> columns,
                                                        std::vector<NewRow> rows) = 0;
-  // ingesting ► running, or on to its end when nothing remains. Durable. Errors: kNotFound, kCancelled, kConflict as above.
+  // ingesting ► running, or on to its end when nothing remains. Durable. Errors: kNotFound, kCancelled, kConflict as
+  // above.
   [[nodiscard]] virtual Task<Result<void>> finish_ingest(JobId job) = 0;
-  // ingesting ► rejected, with an event: the table turned out to be unreadable. What it had of items is cancelled first, as
-  // rescue() goes on with. Durable. Errors: as finish_ingest.
+  // ingesting ► rejected, with an event: the table turned out to be unreadable. What it had of items is cancelled
+  // first, as rescue() goes on with. Durable. Errors: as finish_ingest.
   [[nodiscard]] virtual Task<Result<void>> reject_job(JobId job, Error why) = 0;
 
   // --- Work ---
   [[nodiscard]] virtual Task<Result<Claim>> claim(ClaimRequest request) = 0;
-  // Those of `leases` that are still held now end `lease` from now; the others are returned. Also returned: leases of jobs
-  // that are being cancelled, whose items should be dropped before they are fetched.
+  // Those of `leases` that are still held now end `lease` from now; the others are returned. Also returned: leases of
+  // jobs that are being cancelled, whose items should be dropped before they are fetched.
   [[nodiscard]] virtual Task<Result<std::vector<Lease>>> renew(std::vector<Lease> leases, milliseconds lease) = 0;
   // Gives items back unfinished, claimable at `ready_at` (at once by default), without counting an attempt.
   [[nodiscard]] virtual Task<Result<void>> release(std::vector<Lease> leases, std::optional<TimePoint> ready_at) = 0;
@@ -94,20 +96,22 @@ class JobStore {
   // --- Control ---
   // A terminal job stays as it is (and is returned). Errors: kNotFound.
   [[nodiscard]] virtual Task<Result<Job>> cancel(JobId job) = 0;
-  // Opens generation g+1 of failed items. Errors: kNotFound, kConflict when the job is not terminal, was cancelled or rejected
-  // (which is final), or has none of them.
+  // Opens generation g+1 of failed items. Errors: kNotFound, kConflict when the job is not terminal, was cancelled or
+  // rejected (which is final), or has none of them.
   [[nodiscard]] virtual Task<Result<Job>> retry(JobId job, RetryFilter filter) = 0;
 
   // --- Reading ---
-  [[nodiscard]] virtual Task<Result<Job>> job(JobId job) = 0;  // kNotFound
+  [[nodiscard]] virtual Task<Result<Job>> job(JobId job) = 0;                                           // kNotFound
   [[nodiscard]] virtual Task<Result<std::optional<Job>>> job_by_digest(std::string source_digest) = 0;  // newest
   [[nodiscard]] virtual Task<Result<JobPage>> jobs(JobQuery query) = 0;
-  [[nodiscard]] virtual Task<Result<std::vector<Job>>> unfinished_ingests() = 0;  // to go on with after a restart
+  [[nodiscard]] virtual Task<Result<std::vector<Job>>> unfinished_ingests() = 0;       // to go on with after a restart
   [[nodiscard]] virtual Task<Result<ItemPage>> items(JobId job, ItemQuery query) = 0;  // kNotFound
-  // Rows after `after_row` with their items and outputs, at most `limit` (1 to 1,000). Rows with thousands of items or megabytes
-  // of cells come fewer at a time: only an empty answer is the end. Errors: kNotFound.
-  [[nodiscard]] virtual Task<Result<std::vector<Row>>> rows(JobId job, std::uint64_t after_row, std::uint32_t limit) = 0;
-  [[nodiscard]] virtual Task<Result<std::vector<FailureGroup>>> failures(JobId job) = 0;  // most frequent first; kNotFound
+  // Rows after `after_row` with their items and outputs, at most `limit` (1 to 1,000). Rows with thousands of items or
+  // megabytes of cells come fewer at a time: only an empty answer is the end. Errors: kNotFound.
+  [[nodiscard]] virtual Task<Result<std::vector<Row>>> rows(JobId job, std::uint64_t after_row,
+                                                            std::uint32_t limit) = 0;
+  [[nodiscard]] virtual Task<Result<std::vector<FailureGroup>>> failures(
+      JobId job) = 0;  // most frequent first; kNotFound
   // Which of `keys` no succeeded item names: what a sweep may delete.
   [[nodiscard]] virtual Task<Result<std::vector<std::string>>> unreferenced(std::vector<std::string> keys) = 0;
   struct QueueDepth {

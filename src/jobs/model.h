@@ -5,8 +5,9 @@
 //   ITEM  pending ─ claim(token+1) ► leased ─ compare-and-set(token) ► succeeded | failed | pending(retry at T)
 //             ▲                        └ rescuer: lease expired            pending, leased ► cancelled with the job
 //
-// A job has rows (lines of its table) and items (pictures), numbered from 1 within the job in input order; a row may hold several.
-// An item whose URL an earlier item of the same job has too waits for that one (`same_as`) and copies its outcome.
+// A job has rows (lines of its table) and items (pictures), numbered from 1 within the job in input order; a row may
+// hold several. An item whose URL an earlier item of the same job has too waits for that one (`same_as`) and copies its
+// outcome.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,16 @@
 namespace pixmill::jobs {
 
 enum class JobState : std::uint8_t {
-  kReceiving, kIngesting, kRunning, kPaused, kCancelling,
-  kCompleted, kCompletedWithErrors, kFailed, kCancelled, kRejected,
+  kReceiving,
+  kIngesting,
+  kRunning,
+  kPaused,
+  kCancelling,
+  kCompleted,
+  kCompletedWithErrors,
+  kFailed,
+  kCancelled,
+  kRejected,
 };
 enum class ItemState : std::uint8_t { kPending, kLeased, kSucceeded, kFailed, kUnchanged, kCancelled };
 // Through which door a job came: /imgproc/upload, /v1/jobs, or `pixmill run`.
@@ -55,15 +64,15 @@ enum class InvalidRows : std::uint8_t { kReject, kSkip };
 struct NewJob {
   JobId id;
   JobOrigin origin = JobOrigin::kApi;
-  std::string name;             // shown to people; the file's name by default
-  std::string recipe;           // canonical text
-  std::string webhook_url;      // "" for none
+  std::string name;                   // shown to people; the file's name by default
+  std::string recipe;                 // canonical text
+  std::string webhook_url;            // "" for none
   std::vector<OriginHeader> headers;  // sealed before they are written
-  std::string name_template;    // storage/object_name
-  std::string blob_prefix;      // keys of this job begin with it: "<job id>/" for a server, "images/" for run
-  std::string source_path;      // the spooled table, read again when ingest is resumed after a kill
-  std::string source_digest;    // hex SHA-256 of the inputs: `run` recognises its job by it; "" elsewhere
-  std::string url_column;       // "" to find it by header
+  std::string name_template;          // storage/object_name
+  std::string blob_prefix;            // keys of this job begin with it: "<job id>/" for a server, "images/" for run
+  std::string source_path;            // the spooled table, read again when ingest is resumed after a kill
+  std::string source_digest;          // hex SHA-256 of the inputs: `run` recognises its job by it; "" elsewhere
+  std::string url_column;             // "" to find it by header
   InvalidRows invalid_rows = InvalidRows::kReject;
   int priority = 0;
 };
@@ -91,9 +100,9 @@ struct Job {
   std::uint64_t succeeded = 0;
   std::uint64_t failed = 0;
   std::uint64_t cancelled = 0;
-  std::uint64_t bytes_in = 0;        // of succeeded items
+  std::uint64_t bytes_in = 0;  // of succeeded items
   std::uint64_t bytes_out = 0;
-  std::string error_code;            // of a rejected job
+  std::string error_code;  // of a rejected job
   std::string error_message;
   TimePoint created_at;
   std::optional<TimePoint> started_at;   // first claim
@@ -109,7 +118,7 @@ struct NewItem {
 struct NewRow {
   std::uint64_t row = 0;  // from 1
   std::vector<std::string> cells;
-  std::string problem;    // why the row is skipped; "" for a good one
+  std::string problem;  // why the row is skipped; "" for a good one
   std::vector<NewItem> items;
 };
 
@@ -133,8 +142,8 @@ struct ItemTimes {
 
 // Names one lease: a write with an old token changes nothing.
 struct Lease {
-  std::int64_t job_no = 0;   // the store's own number of the job
-  std::uint64_t item = 0;    // from 1 within the job
+  std::int64_t job_no = 0;  // the store's own number of the job
+  std::uint64_t item = 0;   // from 1 within the job
   std::int64_t token = 0;
   bool operator==(const Lease&) const = default;
 };
@@ -148,7 +157,8 @@ struct ClaimedItem {
   std::string output_stem;  // fanned out and unique; Job::blob_prefix goes before it
   int attempt = 1;          // this one included
   int engine_crashes = 0;   // so far
-  // Of the item that fetched the same address before, when it has a final state: its outputs, or why it failed for good.
+  // Of the item that fetched the same address before, when it has a final state: its outputs, or why it failed for
+  // good.
   std::optional<std::uint64_t> same_as;
   std::vector<Output> same_as_outputs;
   std::uint64_t same_as_bytes_in = 0;
@@ -162,7 +172,7 @@ struct ItemSuccess {
 };
 
 struct ItemFailure {
-  std::string code;     // code_text()
+  std::string code;  // code_text()
   std::string message;
   bool engine_crash = false;
   std::optional<TimePoint> retry_at;  // set: back to pending; unset: final
@@ -176,8 +186,8 @@ struct ItemOutcome {
 
 struct FinishReport {
   std::uint64_t recorded = 0;
-  std::vector<Lease> fenced;        // their lease was not theirs any more: nothing was changed
-  std::vector<JobId> jobs_finished; // reached a terminal state in this transaction
+  std::vector<Lease> fenced;         // their lease was not theirs any more: nothing was changed
+  std::vector<JobId> jobs_finished;  // reached a terminal state in this transaction
 };
 
 // One picture as pages and exports show it.
@@ -191,7 +201,7 @@ struct Item {
   int generation = 1;
   std::string error_code;  // of the last failure, also while a retry waits
   std::string error_message;
-  std::optional<TimePoint> retry_at;      // pending after a failure
+  std::optional<TimePoint> retry_at;  // pending after a failure
   std::optional<TimePoint> leased_until;
   std::optional<std::uint64_t> same_as;
   std::uint64_t bytes_in = 0;

@@ -1,5 +1,5 @@
-// Events on their way to webhooks: written in the transaction that ends a job, delivered afterwards. A seam like JobStore;
-// SqliteStore implements both. Called from the loop. Errors of every verb: as JobStore's.
+// Events on their way to webhooks: written in the transaction that ends a job, delivered afterwards. A seam like
+// JobStore; SqliteStore implements both. Called from the loop. Errors of every verb: as JobStore's.
 //
 //   DELIVERY  pending ► leased ► delivered | pending(next_at) | exhausted | endpoint_gone
 #pragma once
@@ -22,10 +22,10 @@ enum class DeliveryState : std::uint8_t { kPending, kLeased, kDelivered, kExhaus
 struct DueDelivery {
   std::string event_id;  // the webhook-id of every attempt
   JobId job;
-  std::string type;      // job.completed (also with errors), job.failed, job.cancelled, job.rejected
+  std::string type;  // job.completed (also with errors), job.failed, job.cancelled, job.rejected
   std::string url;
-  std::string body;      // frozen with the event
-  int attempt = 1;       // this one included
+  std::string body;  // frozen with the event
+  int attempt = 1;   // this one included
   std::int64_t token = 0;
 };
 
@@ -34,9 +34,9 @@ struct DeliveryResult {
   std::int64_t token = 0;
   DeliveryState state = DeliveryState::kDelivered;  // kPending with next_at: try again
   std::optional<TimePoint> next_at;
-  int http_status = 0;      // 0: no answer
-  std::string error;        // code and message of a failed attempt
-  std::string answer;       // the first 8 kB
+  int http_status = 0;  // 0: no answer
+  std::string error;    // code and message of a failed attempt
+  std::string answer;   // the first 8 kB
   std::int64_t elapsed_ms = 0;
 };
 
@@ -60,9 +60,9 @@ struct Delivery {
 struct DeliveryClaim {
   std::uint32_t limit = 16;
   milliseconds lease{30'000};
-  // "https://example.com:8443": scheme and authority as a delivery's URL spells them, up to the next '/', '?', '#' or its end.
-  // Deliveries to these are left where they are, because their receiver has as many under way as it may: one that hangs
-  // must not fill the claims of all others.
+  // "https://example.com:8443": scheme and authority as a delivery's URL spells them, up to the next '/', '?', '#' or
+  // its end. Deliveries to these are left where they are, because their receiver has as many under way as it may: one
+  // that hangs must not fill the claims of all others.
   std::vector<std::string> held_origins;
 };
 
@@ -73,8 +73,8 @@ class Outbox {
     std::vector<DueDelivery> deliveries;
     std::optional<TimePoint> next_at;  // when nothing is due: when something will be, held origins left out
   };
-  // The longest due first. Raises attempt and token; an expired lease is claimable again: that is how a kill between send and
-  // record is survived.
+  // The longest due first. Raises attempt and token; an expired lease is claimable again: that is how a kill between
+  // send and record is survived.
   [[nodiscard]] virtual Task<Result<Due>> claim_deliveries(DeliveryClaim claim) = 0;
   // Pending and leased, for metrics.
   [[nodiscard]] virtual Task<Result<std::uint64_t>> open_deliveries() = 0;

@@ -1,5 +1,5 @@
-// The doorbell: hints that work may be there. The database decides; losing every hint costs milliseconds. A seam: in-process
-// here, Redis Streams later. Lives on the loop. Every implementation passes tests/conformance/queue_suite.h.
+// The doorbell: hints that work may be there. The database decides; losing every hint costs milliseconds. A seam:
+// in-process here, Redis Streams later. Lives on the loop. Every implementation passes tests/conformance/queue_suite.h.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,6 @@
-// JobStore and Outbox on SQLite, for one process (DESIGN section 4). One writer connection on one thread, one query_only
-// connection on another. The caller holds the data folder's lock (base/folder_lock.h), which excludes every other process.
+// JobStore and Outbox on SQLite, for one process (DESIGN section 4). One writer connection on one thread, one
+// query_only connection on another. The caller holds the data folder's lock (base/folder_lock.h), which excludes every
+// other process.
 #pragma once
 
 #include <functional>
@@ -13,10 +14,11 @@
 
 namespace pixmill::jobs {
 
-// What the terminal event says, made inside the transaction that ends the job, and then frozen. `job` has its final state;
-// `first_rows` (at most 200, with items and outputs) only for legacy uploads; `job` comes without its headers. Runs on the store's
-// writer thread.
-using EventBody = std::function<std::string(const std::string& event_type, const Job& job, const std::vector<Row>& first_rows)>;
+// What the terminal event says, made inside the transaction that ends the job, and then frozen. `job` has its final
+// state; `first_rows` (at most 200, with items and outputs) only for legacy uploads; `job` comes without its headers.
+// Runs on the store's writer thread.
+using EventBody =
+    std::function<std::string(const std::string& event_type, const Job& job, const std::vector<Row>& first_rows)>;
 
 struct SqliteOptions {
   std::string path;        // the database file; its folder exists and is locked by the caller
@@ -27,8 +29,8 @@ struct SqliteOptions {
 struct SqliteStore {
   std::unique_ptr<JobStore> jobs;
   Outbox* outbox = nullptr;  // the same object
-  // Items that were leased when the previous process died. Holding the folder's lock proves that nobody else lives, so their
-  // leases were released at opening; their blobs may lie in the store without a row.
+  // Items that were leased when the previous process died. Holding the folder's lock proves that nobody else lives, so
+  // their leases were released at opening; their blobs may lie in the store without a row.
   std::vector<ClaimedItem> interrupted;
 };
 
