@@ -4,6 +4,7 @@
 #include <array>
 
 #include "image/byte_reader.h"
+#include "image/format.h"
 #include "image/jpeg_segments.h"
 
 namespace pixmill::image {
@@ -106,9 +107,7 @@ std::optional<std::string> strip_webp(std::string_view bytes, ColourProfile prof
   return stripped;
 }
 
-}  // namespace
-
-std::optional<std::string> strip_metadata(std::string_view bytes, Format format, ColourProfile profile) {
+std::optional<std::string> strip(std::string_view bytes, Format format, ColourProfile profile) {
   switch (format) {
     case Format::kJpeg:
       return strip_jpeg(bytes, profile);
@@ -119,6 +118,18 @@ std::optional<std::string> strip_metadata(std::string_view bytes, Format format,
     default:
       return std::nullopt;
   }
+}
+
+}  // namespace
+
+std::optional<std::string> strip_metadata(std::string_view bytes, Format format, ColourProfile profile) {
+  auto stripped = strip(bytes, format, profile);
+  if (!stripped) return std::nullopt;
+  // A file that is damaged in the right places is not what it was once parts are gone; then it cannot be stripped
+  // safely.
+  const auto found = sniff(*stripped);
+  if (!found || *found != format || strip(*stripped, format, profile) != stripped) return std::nullopt;
+  return stripped;
 }
 
 }  // namespace pixmill::image
