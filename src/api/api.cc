@@ -88,12 +88,14 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
                                               IngestQueueOptions{.at_once = options.ingests_at_once})),
         cors(options.frontend_url, options.cors_allow_all, options.links.base_url),
         request_metrics(parts.metrics),
+        store_ping(executor, [&store = parts.store] { return store.ping(); }),
         context{.executor = std::move(executor),
                 .parts = std::move(parts),
                 .options = std::move(options),
                 .files = files_thread,
                 .uploads = uploads,
-                .ingests = *ingests},
+                .ingests = *ingests,
+                .store_ping = store_ping},
         legacy(context),
         jobs(context),
         items(context),
@@ -119,6 +121,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
   std::shared_ptr<IngestQueue> ingests;
   Cors cors;
   RequestMetrics request_metrics;
+  PatientQuestion<void> store_ping;
   Context context;
   Legacy legacy;
   Jobs jobs;

@@ -62,7 +62,7 @@ struct ApiOptions {
   std::uint64_t upload_bytes_max = 8ULL << 30;  // of the file of one upload
   std::uint64_t free_bytes_min = 256ULL << 20;  // below this /readyz says 503 and uploads get 507
   std::uint32_t ingests_at_once = 2;
-  milliseconds ready_deadline{2'000};  // of each check behind /readyz
+  milliseconds ready_deadline{2'000};  // of the question to the store behind /readyz and check_db_connection
 };
 
 class Api {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <filesystem>
@@ -368,6 +369,7 @@ TEST(Api, ServesOnlyTheHostsItWasTold) {
 
 TEST(Api, CountsRequests) {
   ApiServer server;
+  submit_and_ingest(server, plain_table(3));
   auto client = server.connect();
   const std::string get = "GET /v1/jobs/{} HTTP/1.1\r\nHost: h\r\n\r\n";
   for (const std::string request :
@@ -380,6 +382,7 @@ TEST(Api, CountsRequests) {
               HasSubstr(R"(pixmill_http_requests_total{method="GET",route="/v1/jobs/{id}",status="404"} 1)"));
   EXPECT_THAT(metrics.body,
               HasSubstr(R"(pixmill_http_requests_total{method="other",route="unmatched",status="404"} 1)"));
+  EXPECT_THAT(metrics.body, HasSubstr(R"(pixmill_queue_items{state="pending"} 3)"));
   EXPECT_THAT(metrics.body, HasSubstr(R"(pixmill_http_request_seconds_count{route="/v1/jobs/{id}"} 1)"));
 }
 
@@ -448,7 +451,9 @@ TEST(SystemApi, NamesThePartThatIsNotReady) {
 
 class HangingStore final : public testing::ScriptedStore {
  public:
+  std::atomic<int> pings = 0;
   Task<Result<void>> ping() override {
+    ++pings;
     co_await pause_for(milliseconds(3'600'000));
     co_return Result<void>();
   }
@@ -464,6 +469,9 @@ TEST(SystemApi, IsNotReadyWhenTheStoreFailsOrHangs) {
   const auto response = server.get("/readyz");
   EXPECT_EQ(response.status, 503);
   EXPECT_THAT(response.body, HasSubstr("no answer within 20 ms"));
+  EXPECT_EQ(server.get("/readyz").status, 503);
+  EXPECT_EQ(server.get("/imgproc/check_db_connection").body, R"({"db_status":"error"})");
+  EXPECT_EQ(hanging.pings, 1) << "one question at a time";
 }
 
 TEST(SystemApi, HasAFrontPage) {

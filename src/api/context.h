@@ -10,6 +10,7 @@
 #include "api/api.h"
 #include "api/errors.h"
 #include "api/ingest_queue.h"
+#include "api/patient_question.h"
 #include "api/upload.h"
 
 namespace pixmill::api {
@@ -21,6 +22,7 @@ struct Context {
   BlockingThread& files;  // for calls of the file system that may block
   UploadReceiver& uploads;
   IngestQueue& ingests;
+  PatientQuestion<void>& store_ping;
 
   // An event may be due.
   void wake_deliverer() const {

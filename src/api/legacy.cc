@@ -145,7 +145,7 @@ Task<http::Response> Legacy::completed_page(http::Request& request, jobs::Job jo
 }
 
 Task<http::Response> Legacy::check_db_connection(http::Request&) {
-  const auto answered = co_await context_.parts.store.ping();
+  const auto answered = co_await context_.store_ping.answer(context_.options.ready_deadline);
   const json::object body{{"db_status", answered ? "connected" : "error"}};
   co_return http::json_response(answered ? 200 : 500, json::serialize(body));
 }

@@ -2,14 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <exception>
 
 #include "base/text.h"
-#include "base/wakeup.h"
 #include "storage/local_store.h"
 
 namespace pixmill::api {
@@ -18,17 +15,7 @@ namespace json = boost::json;
 
 namespace {
 
-// The outcome of a call that may never return: shared with it, because the one who asked goes on after the deadline.
-struct Probe {
-  explicit Probe(Executor executor) : answered(std::move(executor)) {}
-  Wakeup answered;
-  std::optional<Result<void>> result;
-};
-
-Task<void> ping(jobs::JobStore& store, std::shared_ptr<Probe> probe) {
-  probe->result = co_await store.ping();
-  probe->answered.ring();
-}
+constexpr milliseconds kDepthPatience{500};
 
 constexpr std::string_view kFrontPage = R"(<h1>Pixmill {0}</h1>
 <p>Bulk image processing: a table of image URLs goes in; every image is downloaded, transformed and stored; a result
@@ -62,6 +49,14 @@ keeps every byte of the input's cells</td></tr>
 
 }  // namespace
 
+System::System(Context& context)
+    : context_(context),
+      depth_(context.executor, [&store = context.parts.store] { return store.depth(); }),
+      pending_(context.parts.metrics.gauge("pixmill_queue_items", "Items of unfinished jobs, by state",
+                                           {{"state", "pending"}})),
+      leased_(context.parts.metrics.gauge("pixmill_queue_items", "Items of unfinished jobs, by state",
+                                          {{"state", "leased"}})) {}
+
 void System::add_routes(http::Router& router) {
   router.add("GET", "/", [this](http::Request& request) { return front_page(request); });
   router.add(
@@ -74,7 +69,13 @@ void System::add_routes(http::Router& router) {
 
 Task<http::Response> System::health(http::Request&) { co_return http::json_response(200, R"({"status":"ok"})"); }
 
+// When the store does not answer, the last known depth is shown: the other numbers are wanted then most of all.
 Task<http::Response> System::metrics(http::Request&) {
+  const auto depth = co_await depth_.answer(kDepthPatience);
+  if (depth) {
+    pending_.set(static_cast<double>(depth->pending));
+    leased_.set(static_cast<double>(depth->leased));
+  }
   auto response = http::text_response(200, context_.parts.metrics.expose());
   response.headers.set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
   co_return response;
@@ -87,18 +88,8 @@ Task<http::Response> System::front_page(http::Request&) {
 }
 
 Task<System::Check> System::check_store() {
-  const auto probe = std::make_shared<Probe>(context_.executor);
-  auto task = ping(context_.parts.store, probe);
-  asio::co_spawn(context_.executor, std::move(task), [probe](const std::exception_ptr&) {});
-  co_await probe->answered.wait(context_.options.ready_deadline);
-  Check check{.name = "store"};
-  check.ok = probe->result && *probe->result;
-  if (!probe->result) {
-    check.detail = fmt::format("no answer within {} ms", context_.options.ready_deadline.count());
-  } else if (!*probe->result) {
-    check.detail = probe->result->error().message;
-  }
-  co_return check;
+  const auto answered = co_await context_.store_ping.answer(context_.options.ready_deadline);
+  co_return Check{.name = "store", .ok = answered.has_value(), .detail = answered ? "" : answered.error().message};
 }
 
 std::vector<System::Check> System::check_engines() const {

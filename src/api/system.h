@@ -10,7 +10,7 @@ namespace pixmill::api {
 
 class System {
  public:
-  explicit System(Context& context) : context_(context) {}
+  explicit System(Context& context);
   void add_routes(http::Router& router);
 
  private:
@@ -29,6 +29,9 @@ class System {
   [[nodiscard]] Check check_disk() const;
 
   Context& context_;
+  PatientQuestion<jobs::JobStore::QueueDepth> depth_;
+  Gauge pending_;
+  Gauge leased_;
 };
 
 }  // namespace pixmill::api
