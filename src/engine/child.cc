@@ -29,6 +29,8 @@ namespace pixmill::engine {
 namespace {
 
 constexpr int kExitBroken = 70;  // sysexits.h: EX_SOFTWARE
+// What a JPEG of 12 megapixels needs and frees again.
+constexpr std::size_t kHeapKept = 64U << 20;
 
 struct ChildOptions {
   pid_t parent = 0;
@@ -84,7 +86,7 @@ class Child {
       const auto request = decode_request({packet.data(), static_cast<std::size_t>(received)}, input_.size());
       if (!request) return kExitBroken;
       if (!send_packet(answer(*request))) return kExitBroken;
-      if (std::exchange(release_memory_, false)) image::release_memory();
+      image::release_memory_above(kHeapKept);
     }
   }
 
@@ -104,7 +106,6 @@ class Child {
       if (const auto rendered = hooks_.stand_in(source)) return encode(hand_over(*rendered));
     }
     auto rendered = render_safely(source, render);
-    release_memory_ = !rendered;  // it may have failed for want of it
     if (!rendered) return encode(Answer(FailedAnswer{std::move(rendered.error())}));
     return encode(hand_over(*rendered));
   }
@@ -123,8 +124,6 @@ class Child {
 
   // Puts the outputs into the shared area, one after another.
   Answer hand_over(const image::Rendered& rendered) {
-    constexpr std::uint64_t kLargePixels = 12'000'000;
-    release_memory_ = std::uint64_t{rendered.source.width_px} * rendered.source.height_px > kLargePixels;
     RenderedAnswer answer{.source = rendered.source, .renditions = {}};
     std::size_t used = 0;
     for (const auto& rendition : rendered.renditions) {
@@ -151,7 +150,6 @@ class Child {
   const ChildHooks& hooks_;
   SharedArea input_;
   SharedArea output_;
-  bool release_memory_ = false;
 };
 
 // Everything that needs the file system comes before the sandbox closes, and nothing that starts a thread.

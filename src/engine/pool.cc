@@ -22,7 +22,7 @@ namespace {
 
 using EnginePtr = std::shared_ptr<Engine>;
 
-constexpr milliseconds kStartAtMost{15'000};
+constexpr milliseconds kStartAtMost{60'000};  // an engine that dies is noticed at once; this is for one that hangs
 constexpr milliseconds kRetryFirst{100};
 constexpr milliseconds kRetryMost{10'000};
 constexpr std::uint32_t kStartFailuresMax = 3;  // in a row; then those who wait are told

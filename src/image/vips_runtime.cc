@@ -88,7 +88,11 @@ Picture::~Picture() {
 }
 
 Result<void> start_vips() {
-  static const Result<void> started = start_once();
+  static const Result<void> started = [] {
+    auto result = start_once();
+    vips_error_clear();  // what the trials of load_lazy_parts left
+    return result;
+  }();
   return started;
 }
 
@@ -114,7 +118,10 @@ std::string take_vips_message() {
 
 std::unexpected<Error> vips_failed() {
   std::string message = take_vips_message();
-  if (message.find("out of memory") != std::string::npos) {
+  // libvips' own words, and libheif's through it.
+  const bool out_of_memory = message.find("out of memory") != std::string::npos ||
+                             message.find("Memory allocation error") != std::string::npos;
+  if (out_of_memory) {
     return fail(ErrorCode::kTooLarge, "the picture needs more memory than an engine may use", std::move(message));
   }
   return fail(ErrorCode::kDecodeFailed, "the picture cannot be decoded", std::move(message));
@@ -141,6 +148,8 @@ bool run_on_vips_thread(const std::function<void()>& function) {
   return elsewhere;
 }
 
-void release_memory() { malloc_trim(0); }
+void release_memory_above(std::size_t keep_bytes) {
+  if (mallinfo2().fordblks > keep_bytes) malloc_trim(0);
+}
 
 }  // namespace pixmill::image

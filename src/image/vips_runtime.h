@@ -2,6 +2,7 @@
 // reads.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <vector>
@@ -30,7 +31,8 @@ namespace pixmill::image {
 // False when libvips ran it on the calling thread or not at all.
 [[nodiscard]] bool run_on_vips_thread(const std::function<void()>& function);
 
-// Gives memory that large pictures left behind back to the system.
-void release_memory();
+// Gives free memory back to the system when there is more of it than `keep_bytes`, which the next picture is likely to
+// want again.
+void release_memory_above(std::size_t keep_bytes);
 
 }  // namespace pixmill::image

@@ -1,0 +1,63 @@
+#include "image/vips_runtime.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <vips/vips.h>
+
+#include <string>
+
+#include "image/picture.h"
+
+namespace pixmill::image {
+namespace {
+
+TEST(P30, NoLoaderIsOpenButThoseThatAreNeeded) {
+  ASSERT_TRUE(start_vips());
+  EXPECT_EQ(open_loaders(), expected_loaders());
+  EXPECT_EQ(open_loaders().size(), 5U);
+}
+
+TEST(P30, LibvipsRefusesToLoadUntrustedFormatsEvenWhenAskedByName) {
+  ASSERT_TRUE(start_vips());
+  std::string svg = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>";
+  std::string pdf = "%PDF-1.4\n";
+  Picture picture;
+  EXPECT_NE(vips_svgload_buffer(svg.data(), svg.size(), picture.out(), nullptr), 0);
+  EXPECT_THAT(take_vips_message(), testing::HasSubstr("blocked"));
+  // Poppler sees the file before libvips sees the block (8.14), which is why a file never chooses its own loader here.
+  EXPECT_NE(vips_pdfload_buffer(pdf.data(), pdf.size(), picture.out(), nullptr), 0);
+  static_cast<void>(take_vips_message());
+  for (const int failed :
+       {vips_magickload_buffer(svg.data(), svg.size(), picture.out(), nullptr),
+        vips_matload("/dev/null", picture.out(), nullptr), vips_ppmload("/dev/null", picture.out(), nullptr),
+        vips_openexrload("/dev/null", picture.out(), nullptr), vips_fitsload("/dev/null", picture.out(), nullptr),
+        vips_jpegload("/dev/null", picture.out(), nullptr)}) {
+    EXPECT_NE(failed, 0);
+  }
+  EXPECT_THAT(take_vips_message(), testing::HasSubstr("blocked"));
+}
+
+TEST(VipsRuntime, RunsWorkOnAThreadOfItsOwn) {
+  ASSERT_TRUE(start_vips());
+  int calls = 0;
+  EXPECT_TRUE(run_on_vips_thread([&] { ++calls; }));
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(VipsRuntime, ForgetsItsMessageOnceTaken) {
+  ASSERT_TRUE(start_vips());
+  vips_error("test", "%s", "two\nlines");
+  EXPECT_EQ(take_vips_message(), "test: two lines ");
+  EXPECT_EQ(take_vips_message(), "");
+}
+
+TEST(VipsRuntime, TurnsItsErrorsIntoOurs) {
+  ASSERT_TRUE(start_vips());
+  vips_error("test", "%s", "broken");
+  EXPECT_EQ(vips_failed().error().code, ErrorCode::kDecodeFailed);
+  vips_error("vips_tracked", "%s", "out of memory --- size == 10MB");
+  EXPECT_EQ(vips_failed().error().code, ErrorCode::kTooLarge);
+}
+
+}  // namespace
+}  // namespace pixmill::image
