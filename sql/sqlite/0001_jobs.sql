@@ -146,6 +146,7 @@ CREATE INDEX events_by_job ON events (job_no, event_no);
 
 CREATE TABLE deliveries (
   event_id  TEXT    NOT NULL PRIMARY KEY REFERENCES events (event_id),
+  event_no  INTEGER NOT NULL,      -- of events due at the same time the older goes first
   url       TEXT    NOT NULL,
   origin    TEXT    NOT NULL,      -- of the URL: "https://example.com:8443"
   state     TEXT    NOT NULL DEFAULT 'pending',
@@ -154,7 +155,7 @@ CREATE TABLE deliveries (
   token     INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX deliveries_due ON deliveries (due_at, origin) WHERE state IN ('pending', 'leased');
+CREATE INDEX deliveries_due ON deliveries (due_at, event_no, origin, state) WHERE state IN ('pending', 'leased');
 
 CREATE TABLE delivery_attempts (
   event_id     TEXT    NOT NULL REFERENCES deliveries (event_id),

@@ -64,7 +64,7 @@ class JobStore {
   // below what is already in are skipped, so a resumed ingest may repeat itself. Items can be claimed at once. At most
   // 1,000 rows; those with very many items are spread over several transactions. Errors: kNotFound, kCancelled once the
   // job was cancelled, kConflict when it takes no more rows, kInvalidArgument when there are more, they do not ascend,
-  // or one before them is missing.
+  // or one before them is missing, kTooLarge when the job would have more items than the implementation can hold.
   [[nodiscard]] virtual Task<Result<void>> append_rows(JobId job, std::vector<std::string> columns,
                                                        std::vector<NewRow> rows) = 0;
   // ingesting ► running, or on to its end when nothing remains. Durable. Errors: kNotFound, kCancelled, kConflict as

@@ -22,7 +22,7 @@ enum class DeliveryState : std::uint8_t { kPending, kLeased, kDelivered, kExhaus
 struct DueDelivery {
   std::string event_id;  // the webhook-id of every attempt
   JobId job;
-  std::string type;  // job.completed (also with errors), job.failed, job.cancelled, job.rejected
+  std::string type;  // "job." and the state in which the job ended: job.completed, job.completed_with_errors …
   std::string url;
   std::string body;  // frozen with the event
   int attempt = 1;   // this one included

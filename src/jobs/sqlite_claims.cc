@@ -292,6 +292,8 @@ Result<std::vector<ClaimedItem>> Writer::start() {
     Finished finished;
     std::uint64_t given_back = 0;
     PIXMILL_RETURN_IF_ERROR(give_back_all(leases, 0, finished, given_back));
+    // Whoever was sending these is dead too: they are due now, not when its lease would have ended.
+    PIXMILL_RETURN_IF_ERROR(database_.execute("UPDATE deliveries SET due_at = 0 WHERE state = 'leased'"));
     return interrupted;
   });
 }

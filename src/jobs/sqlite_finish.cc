@@ -176,12 +176,7 @@ std::string_view origin_of(std::string_view url) {
   return url.substr(0, url.find_first_of("/?#", authority));
 }
 
-std::string event_type(JobState state) {
-  // Whether some pictures failed is said in the body: who waits for the job's end should not have to know two names for
-  // it.
-  if (state == JobState::kCompletedWithErrors) return "job.completed";
-  return fmt::format("job.{}", to_text(state));
-}
+std::string event_type(JobState state) { return fmt::format("job.{}", to_text(state)); }
 
 }  // namespace
 
@@ -223,6 +218,7 @@ Result<void> Writer::write_event(std::int64_t job_no, const Job& job) {
   if (job.webhook_url.empty()) return {};
   PIXMILL_TRY([[maybe_unused]] const auto queued, run(database_.prepare(kInsertDelivery)
                                                           .bind(event_id)
+                                                          .bind(database_.last_insert_rowid())
                                                           .bind(job.webhook_url)
                                                           .bind(origin_of(job.webhook_url))
                                                           .bind(now_ms())));

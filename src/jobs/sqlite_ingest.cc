@@ -1,4 +1,6 @@
 // A job comes in.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/text.h"
@@ -12,7 +14,6 @@ namespace {
 constexpr std::size_t kMemoriesMax = 8;  // jobs that are ingested at the same time without reading their names again
 constexpr int kSuffixTriesMax = 64;      // natural names in the way of "-2", "-3" …
 constexpr std::uint64_t kFirstSuffix = 2;
-constexpr std::uint64_t kItemsMax = 0xffffffff;  // item numbers of one job fit 32 bits
 
 std::uint64_t name_key(std::string_view name) { return hash64(to_lower(name)); }
 
@@ -159,8 +160,12 @@ Result<std::size_t> Writer::append_rows(const JobId& id, const std::vector<std::
                                         const std::vector<NewRow>& rows, std::size_t from) {
   PIXMILL_RETURN_IF_ERROR(check_chunk(rows));
   auto next = transact(Durability::kProgress, [&] { return append_now(id, columns, rows, from); });
-  // What was remembered of rows that were rolled back must be forgotten with them.
-  if (!next) memories_.clear();
+  if (!next) {
+    // What was remembered of rows that were rolled back must be forgotten with them.
+    const auto job_no = job_number(database_, id);
+    if (job_no) memories_.erase(*job_no);
+    if (!job_no && job_no.error().code != ErrorCode::kNotFound) memories_.clear();
+  }
   return next;
 }
 
@@ -180,8 +185,9 @@ Result<std::size_t> Writer::append_now(const JobId& id, const std::vector<std::s
     const auto& row = rows[at];
     if (row.row <= last_row) continue;
     if (row.row != last_row + 1) return fail(ErrorCode::kInvalidArgument, "A row is missing before this chunk.");
-    if (memory.items + row.items.size() > kItemsMax) {
-      return fail(ErrorCode::kTooLarge, "A job has at most 4,294,967,295 images; split the table.");
+    if (memory.items + row.items.size() > options_.items_per_job_max) {
+      return fail(ErrorCode::kTooLarge, fmt::format("A job has at most {} images; split the table.",
+                                                    format_count(options_.items_per_job_max)));
     }
     PIXMILL_RETURN_IF_ERROR(insert_row(stored.job_no, memory, row));
     last_row = row.row;

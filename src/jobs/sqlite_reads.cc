@@ -57,8 +57,13 @@ std::uint64_t count_in_state(const StoredJob& stored, ItemState state) {
 }
 
 // Keyset and offset are one for SQL: numbers above `after`, the first `offset` of them left out.
-std::int64_t after_of(const ItemQuery& query) { return query.offset ? 0 : static_cast<std::int64_t>(query.after); }
-std::int64_t offset_of(const ItemQuery& query) { return static_cast<std::int64_t>(query.offset.value_or(0)); }
+constexpr std::uint64_t kBeyondEveryItem = std::uint64_t{1} << 40;
+std::int64_t after_of(const ItemQuery& query) {
+  return query.offset ? 0 : static_cast<std::int64_t>(std::min(query.after, kBeyondEveryItem));
+}
+std::int64_t offset_of(const ItemQuery& query) {
+  return static_cast<std::int64_t>(std::min(query.offset.value_or(0), kBeyondEveryItem));
+}
 
 // The states in which an item may carry the code of a failure.
 constexpr ItemState kStatesWithErrors[] = {ItemState::kPending, ItemState::kLeased, ItemState::kFailed,

@@ -24,8 +24,6 @@ inline constexpr std::string_view kJobByNumber = "SELECT " PIXMILL_JOB_COLUMNS "
 inline constexpr std::string_view kJobByDigest = "SELECT " PIXMILL_JOB_COLUMNS
                                                  " FROM jobs INDEXED BY jobs_by_digest WHERE source_digest = ?1 AND "
                                                  "source_digest <> '' ORDER BY job_no DESC LIMIT 1";
-inline constexpr std::string_view kJobProgress =
-    "SELECT id, state, generation, remaining, leased, total, row_count FROM jobs WHERE job_no = ?1";
 inline constexpr std::string_view kLastTurn = "SELECT COALESCE(MAX(turn), 0) FROM jobs";
 
 // --- Ingest ---
@@ -130,7 +128,7 @@ inline constexpr std::string_view kInsertEvent =
     "INSERT INTO events (event_id, job_no, generation, terminal, type, body, created_at) "
     "VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6)";
 inline constexpr std::string_view kInsertDelivery =
-    "INSERT INTO deliveries (event_id, url, origin, state, due_at) VALUES (?1, ?2, ?3, 'pending', ?4)";
+    "INSERT INTO deliveries (event_id, event_no, url, origin, state, due_at) VALUES (?1, ?2, ?3, ?4, 'pending', ?5)";
 inline constexpr std::string_view kSyncMark = "UPDATE sync_marks SET count = count + 1 WHERE one = 1";
 
 // --- Control ---
@@ -205,11 +203,12 @@ inline constexpr std::string_view kPing = "SELECT job_no FROM jobs LIMIT 1";
 
 // --- Outbox and settings ---
 inline constexpr std::string_view kDueDeliveries =
-    "SELECT d.event_id, d.url, d.attempts, d.token, e.type, e.body, j.id FROM deliveries AS d INDEXED BY "
-    "deliveries_due "
-    "CROSS JOIN events AS e ON e.event_id = d.event_id CROSS JOIN jobs AS j ON j.job_no = e.job_no "
-    "WHERE d.state IN ('pending', 'leased') AND d.due_at <= ?1 AND d.origin NOT IN (SELECT value FROM json_each(?3)) "
-    "ORDER BY d.due_at LIMIT ?2";
+    "SELECT d.event_id, d.url, d.attempts, d.token, e.type, e.body, j.id FROM "
+    "(SELECT event_id, event_no, due_at FROM deliveries INDEXED BY deliveries_due "
+    "WHERE state IN ('pending', 'leased') AND due_at <= ?1 AND origin NOT IN (SELECT value FROM json_each(?3)) ORDER "
+    "BY due_at, event_no LIMIT ?2) AS due "
+    "CROSS JOIN deliveries AS d ON d.event_id = due.event_id CROSS JOIN events AS e ON e.event_id = d.event_id "
+    "CROSS JOIN jobs AS j ON j.job_no = e.job_no ORDER BY due.due_at, due.event_no";
 inline constexpr std::string_view kStrandedDeliveries =
     "UPDATE deliveries INDEXED BY deliveries_due SET due_at = 0 WHERE state IN ('pending', 'leased') AND due_at > ?1";
 inline constexpr std::string_view kNextDelivery =

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +32,8 @@ class StoreUnderTest {
   virtual ~StoreUnderTest() = default;
   [[nodiscard]] virtual jobs::JobStore& jobs() = 0;
   [[nodiscard]] virtual jobs::Outbox& outbox() = 0;
+  // Closes the store and opens the same data again, as a new process does. References from before are void.
+  virtual void reopen() = 0;
 };
 
 struct StoreFactory {
@@ -38,6 +41,7 @@ struct StoreFactory {
   std::function<std::unique_ptr<StoreUnderTest>(const Clock&)> make;
 };
 
+inline void PrintTo(const StoreFactory& factory, std::ostream* out) { *out << factory.name; }
 inline std::string factory_name(const ::testing::TestParamInfo<StoreFactory>& info) { return info.param.name; }
 
 struct JobSpec {
@@ -58,6 +62,18 @@ class StoreFixture : public ::testing::TestWithParam<StoreFactory> {
   template <class T>
   T run(Task<T> task) {
     return pixmill::testing::run_task(io_, std::move(task));
+  }
+  // Calls rescue() until it has no more to do; the sum of its reports.
+  jobs::JobStore::RescueReport rescue_all() {
+    jobs::JobStore::RescueReport sum;
+    for (bool more = true; more;) {
+      const auto report = must(store().rescue());
+      sum.rescued += report.rescued;
+      sum.cancelled += report.cancelled;
+      sum.jobs_finished.insert(sum.jobs_finished.end(), report.jobs_finished.begin(), report.jobs_finished.end());
+      more = report.more;
+    }
+    return sum;
   }
   // The value of a verb that must succeed.
   template <class T>
