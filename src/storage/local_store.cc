@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -108,21 +109,32 @@ void remove_if_abandoned(int folder, const std::string& name) {
   ::unlinkat(folder, name.c_str(), 0);
 }
 
-void remove_abandoned_files(int folder) {
-  std::vector<std::string> folders;
-  const int ignored = for_each_entry(folder, [&](std::string_view name, unsigned char type) {
-    if (is_temporary(name)) {
-      remove_if_abandoned(folder, std::string(name));
-    } else if (is_folder(folder, std::string(name), type)) {
-      folders.emplace_back(name);
+// The output folder may be somebody's home: the walk stays where keys can lead, and ends when it has taken long enough.
+// What it does not reach is garbage that the next start may find.
+class AbandonedFiles {
+ public:
+  void remove(int folder, int depth = 0) {
+    if (depth > kDepthMax || std::chrono::steady_clock::now() > deadline_) return;
+    std::vector<std::string> folders;
+    const int ignored = for_each_entry(folder, [&](std::string_view name, unsigned char type) {
+      if (is_temporary(name)) {
+        remove_if_abandoned(folder, std::string(name));
+      } else if (!name.starts_with('.') && is_folder(folder, std::string(name), type)) {
+        folders.emplace_back(name);
+      }
+    });
+    static_cast<void>(ignored);  // what cannot be read was not written by us
+    for (const auto& name : folders) {
+      const Descriptor below(::openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      if (below.is_open()) remove(below.get(), depth + 1);
     }
-  });
-  static_cast<void>(ignored);  // what cannot be read was not written by us
-  for (const auto& name : folders) {
-    const Descriptor below(::openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (below.is_open()) remove_abandoned_files(below.get());
   }
-}
+
+ private:
+  static constexpr int kDepthMax = 16;
+  static constexpr std::chrono::seconds kTimeMax{5};  // three million files on a local disk
+  std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::now() + kTimeMax;
+};
 
 // mkdir -p. Returns 0 or errno.
 int make_folders(int root, const std::string& path, Durability durability) {
@@ -377,7 +389,7 @@ Result<std::unique_ptr<BlobStore>> open_local_store(std::string root, Durability
   if (const int why = make_root(root)) return unusable_root(why);
   Descriptor folder(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.is_open()) return unusable_root(errno);
-  remove_abandoned_files(folder.get());
+  AbandonedFiles().remove(folder.get());
 
   // Better said now than at the first of a million pictures.
   const std::string probe = fmt::format("{}{}{}", kTemporaryPrefix, Uuid::random().text(), kTemporarySuffix);

@@ -85,6 +85,8 @@ TEST_F(LocalStore, MakesFoldersAgainWhenSomebodyRemovedThem) {
 
 TEST_F(LocalStore, RemovesWhatAKillLeftBehindAndNothingElse) {
   fs::create_directories(folder_ / "a/b");
+  fs::create_directories(folder_ / ".hidden");
+  write_file(folder_ / ".hidden/.pixmill-3.tmp", "no key leads here");
   write_file(folder_ / ".pixmill-1.tmp", "left");
   write_file(folder_ / "a/b/.pixmill-2.tmp", "left");
   write_file(folder_ / "a/b/.pixmill-held.tmp", "another process is writing");
@@ -96,6 +98,7 @@ TEST_F(LocalStore, RemovesWhatAKillLeftBehindAndNothingElse) {
   EXPECT_FALSE(fs::exists(folder_ / ".pixmill-1.tmp"));
   EXPECT_FALSE(fs::exists(folder_ / "a/b/.pixmill-2.tmp"));
   EXPECT_TRUE(fs::exists(folder_ / "a/b/.pixmill-held.tmp"));
+  EXPECT_TRUE(fs::exists(folder_ / ".hidden/.pixmill-3.tmp"));
   EXPECT_TRUE(fs::exists(folder_ / ".pixmill.db"));
   EXPECT_TRUE(fs::exists(folder_ / "a/picture.tmp"));
   const auto listed = testing::run_task(io_, store->list("a/b/", "", 10));
