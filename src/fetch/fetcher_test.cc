@@ -143,7 +143,7 @@ TEST(Fetcher, GivesUpWaitingForATurn) {
 
 TEST(Fetcher, TellsTroubleWithNamesApart) {
   FetchWorldOptions options = loopback_opened();
-  options.dns_deadline = milliseconds(60);
+  options.dns_deadline = milliseconds(400);
   FetchWorld world(options);
   using Kind = testing::DnsReply::Kind;
   world.dns.add("broken.test", {.kind = Kind::kServfail, .addresses = {}});

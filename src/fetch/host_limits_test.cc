@@ -125,7 +125,7 @@ TEST_F(HostLimitsTest, GivesUpWhenPatienceEnds) {
 }
 
 TEST_F(HostLimitsTest, ClosesAHostForEveryone) {
-  limits().back_off("http://a.test", milliseconds(50));
+  limits().back_off("http://a.test", milliseconds(250));
   ask("http://a.test");
   ask("http://b.test");
   EXPECT_EQ(order_, std::vector<std::string>{"http://b.test"});

@@ -162,7 +162,7 @@ Task<bool> Connection::serve_one() {
   const bool sent = co_await send(std::move(response), std::move(exchange));
   if (!sent || !keep_alive) co_return false;
   const bool drained = co_await body.drain(kDrainBytesMax);
-  buffer_.shrink_to(kHeadBytesMax);
+  buffer_.shrink_to(kHeadBufferBytes);
   co_return drained;
 }
 

@@ -1,5 +1,7 @@
 #include "http/resolver.h"
 
+// Newer releases deprecate calls for which the one of Debian 12 has no other.
+#define CARES_NO_DEPRECATED
 #include <ares.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -195,7 +197,7 @@ Result<void> Core::open_channel(int server_count) {
   ares_options ares{};
   // Each server is asked twice, the second time with twice the patience, all within our deadline: a query that nobody
   // waits for any more must not hold its place.
-  ares.timeout = std::max(static_cast<int>(options_.deadline.count() / (3 * server_count)), 20);
+  ares.timeout = std::max(static_cast<int>(options_.deadline.count() / (3L * server_count)), 20);
   ares.tries = 2;
   ares.lookups = lookups;
   ares.flags = options_.servers.empty() ? 0 : ARES_FLAG_NOSEARCH;
