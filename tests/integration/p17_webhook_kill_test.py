@@ -3,7 +3,7 @@
 import os
 import signal
 
-from support import auditor, case, pixmill, webhook_receiver
+from support import auditor, case, name_server, pixmill, webhook_receiver
 from support.waiting import wait_until
 
 
@@ -34,14 +34,20 @@ class P17(case.Case):
             connection.close()
 
     def test_killed_after_the_commit_and_before_the_send(self):
+        """The receiver's name does not resolve, so the sender is caught between the commit and its first byte."""
+        names = self.use(name_server.NameServer(answering=False))
         receiver = self.use(webhook_receiver.WebhookReceiver(self.secret))
-        server = self.server("1500,200,200")
-        self.upload(server, receiver)
-        wait_until(lambda: self.events(server), 30, "the terminal event is committed")
+        server = self.use(pixmill.Server(self.folder / "data", "--webhook-secret", self.secret,
+                                         env={"PIXMILL_DNS_SERVERS": names.address}))
+        server.upload(pixmill.table([f"{self.pictures.url}/pic/{n}" for n in range(5)]),
+                      webhook_url=receiver.url.replace("127.0.0.1", "shop.example.com"))
+        wait_until(lambda: "shop.example.com" in names.asked, 30, "the event is committed and its receiver looked for")
         server.kill()
         self.assertEqual([], receiver.deliveries)
+        self.assertEqual(1, len(self.events(server)))
+        names.answering = True
         server.start()
-        receiver.wait_for(1)
+        receiver.wait_for(1, 10)
         self.assertEqual(self.events(server), [receiver.deliveries[0].headers["webhook-id"]])
         self.assert_one_event(receiver)
 
@@ -55,7 +61,7 @@ class P17(case.Case):
         receiver.wait_for(1)
         server.kill()
         server.start()
-        receiver.wait_for(2)
+        receiver.wait_for(2, 10)  # at once, not when the dead sender's lease would have ended
         self.assert_one_event(receiver)
 
     def test_killed_while_the_receiver_keeps_it_waiting(self):
@@ -65,7 +71,7 @@ class P17(case.Case):
         receiver.wait_for(1)
         server.kill()
         server.start()
-        receiver.wait_for(3)
+        receiver.wait_for(3, 10)
         self.assert_one_event(receiver)
         self.assertEqual("completed", server.job(job_id)["state"])
 
