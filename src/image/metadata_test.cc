@@ -36,7 +36,8 @@ TEST(JpegSegments, WalksFromStartToEnd) {
 }
 
 TEST(JpegSegments, SkipsWhatIsNoMarker) {
-  JpegSegments segments("\xFF\xD8xyz\xFF\x00\xFF\xFF\xFF\xD9"s);
+  const std::string file = "\xFF\xD8xyz\xFF\x00\xFF\xFF\xFF\xD9"s;
+  JpegSegments segments(file);
   EXPECT_EQ(segments.next()->marker, kMarkerSoi);
   EXPECT_EQ(segments.next()->marker, kMarkerEoi);
   EXPECT_FALSE(segments.next());

@@ -20,13 +20,9 @@ TEST(P30, NoLoaderIsOpenButThoseThatAreNeeded) {
 TEST(P30, LibvipsRefusesToLoadUntrustedFormatsEvenWhenAskedByName) {
   ASSERT_TRUE(start_vips());
   std::string svg = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>";
-  std::string pdf = "%PDF-1.4\n";
   Picture picture;
   EXPECT_NE(vips_svgload_buffer(svg.data(), svg.size(), picture.out(), nullptr), 0);
   EXPECT_THAT(take_vips_message(), testing::HasSubstr("blocked"));
-  // Poppler sees the file before libvips sees the block (8.14), which is why a file never chooses its own loader here.
-  EXPECT_NE(vips_pdfload_buffer(pdf.data(), pdf.size(), picture.out(), nullptr), 0);
-  static_cast<void>(take_vips_message());
   for (const int failed :
        {vips_magickload_buffer(svg.data(), svg.size(), picture.out(), nullptr),
         vips_matload("/dev/null", picture.out(), nullptr), vips_ppmload("/dev/null", picture.out(), nullptr),
