@@ -225,7 +225,9 @@ class HttpFetcher final : public Fetcher {
       return;
     }
     const auto refused = check_status(url, *response);
-    parts_.limits.back_off(place.origin, refused.error().retry_after.value_or(kPauseWithoutRetryAfter));
+    const HostLimits::Refusal refusal{.http_status = response->status,
+                                      .pause = refused.error().retry_after.value_or(kPauseWithoutRetryAfter)};
+    parts_.limits.back_off(place.origin, refusal);
   }
 
   FetcherParts parts_;

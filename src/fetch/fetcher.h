@@ -49,7 +49,8 @@ class Fetcher {
  public:
   virtual ~Fetcher() = default;
   // A picture is what comes with 200 or 203. 408, 425, 429 and 5xx are kHttpTransient, with Retry-After in
-  // Error::retry_after; 429 and 503 also close the host for everyone for that long, or for a second. Every other status
+  // Error::retry_after; 429 and 503 also close the host for everyone, for a minute at the most, and once a host refuses
+  // everyone, those without a turn get the same error (see HostLimits). Every other status
   // is kHttpPermanent, also a redirect that cannot be followed: without a Location, or from https to http. `headers`
   // must outlive the task. Errors: kInvalidUrl, kBlockedAddress, kDns, kDnsNotFound, kConnect, kTls, kTimeout,
   // kHttpPermanent, kHttpTransient, kTooManyRedirects, kTooLarge, kTruncated, kProtocol (also a content coding that

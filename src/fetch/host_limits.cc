@@ -31,6 +31,9 @@ struct Host {
   std::uint32_t running = 0;
   std::list<std::shared_ptr<Waiter>> waiters;
   steady_clock::time_point closed_until{};
+  steady_clock::time_point asked_until{};  // the whole pause that the latest refusal asked for
+  int refused_status = 0;
+  int rounds_in_vain = 0;                 // refusals in a row, those of one round counted once
   steady_clock::time_point next_start{};  // by the rate limit
   asio::steady_timer alarm;               // when the host opens again and requests wait
   std::optional<steady_clock::time_point> alarm_at;
@@ -46,6 +49,24 @@ struct HostLimits::Turn::State {
 };
 
 namespace {
+
+std::chrono::seconds until(steady_clock::time_point at) {
+  return std::chrono::ceil<std::chrono::seconds>(std::max(at - steady_clock::now(), steady_clock::duration::zero()));
+}
+
+// Why a request to `host` got no turn.
+Error no_turn(const Host& host) {
+  if (host.rounds_in_vain >= HostLimits::kRoundsInVain) {
+    return Error{.code = ErrorCode::kHttpTransient,
+                 .message = fmt::format("{} answers every request with status {}", host.origin, host.refused_status),
+                 .detail = {},
+                 .http_status = host.refused_status,
+                 .retry_after = until(host.asked_until)};
+  }
+  Error error{.code = ErrorCode::kTimeout, .message = fmt::format("No turn at {} in time", host.origin), .detail = {}};
+  if (host.closed_until > steady_clock::now()) error.retry_after = until(host.closed_until);
+  return error;
+}
 
 struct Waiter {
   explicit Waiter(const Executor& executor) : timer(executor) {}
@@ -177,6 +198,7 @@ void HostLimits::Turn::answered() {
   if (!state_ || std::exchange(state_->is_settled, true)) return;
   const auto impl = state_->limits.lock();
   Host& host = *state_->host;
+  host.rounds_in_vain = 0;
   if (!impl || host.limit >= impl->options.per_host || ++host.answers < host.limit) return;
   host.limit = std::min(host.limit * 2, impl->options.per_host);
   host.answers = 0;
@@ -198,15 +220,9 @@ Task<Result<HostLimits::Turn>> HostLimits::take(std::string origin, milliseconds
   if (impl->stopped) co_return cancelled();
   const auto host = impl->host_of(origin);
   if (host->waiters.empty() && impl->may_start(*host)) co_return impl->start(host);
-  const auto late = [&host, &origin] {
-    Error error{.code = ErrorCode::kTimeout, .message = fmt::format("No turn at {} in time", origin), .detail = {}};
-    const auto closed_for = host->closed_until - steady_clock::now();
-    if (closed_for > closed_for.zero()) error.retry_after = std::chrono::ceil<std::chrono::seconds>(closed_for);
-    return error;
-  };
   if (host->closed_until > steady_clock::now() + patience) {
     impl->note_use(host);
-    co_return std::unexpected(late());
+    co_return std::unexpected(no_turn(*host));
   }
   const auto waiter = std::make_shared<Waiter>(impl->executor);
   waiter->timer.expires_after(patience);
@@ -218,15 +234,21 @@ Task<Result<HostLimits::Turn>> HostLimits::take(std::string origin, milliseconds
   host->waiters.remove(waiter);
   impl->serve_waiters(host);
   if (waiter->stopped || error) co_return cancelled();
-  co_return std::unexpected(late());
+  co_return std::unexpected(no_turn(*host));
 }
 
-void HostLimits::back_off(const std::string& origin, milliseconds pause) {
+void HostLimits::back_off(const std::string& origin, Refusal refusal) {
   const auto host = impl_->host_of(origin);
-  const auto until = steady_clock::now() + std::max(pause, milliseconds(0));
-  // Several answers of one round say the same thing; only the first of them halves.
-  if (host->closed_until <= steady_clock::now()) impl_->halve(*host, 1);
-  host->closed_until = std::max(host->closed_until, until);
+  const auto now = steady_clock::now();
+  const auto pause = std::max(refusal.pause, milliseconds(0));
+  // Several answers of one round say the same thing; only the first of them halves and counts.
+  if (host->closed_until <= now) {
+    impl_->halve(*host, 1);
+    ++host->rounds_in_vain;
+  }
+  host->closed_until = std::max(host->closed_until, now + std::min<milliseconds>(pause, kPauseMax));
+  host->asked_until = now + pause;
+  host->refused_status = refusal.http_status;
   impl_->note_use(host);
 }
 

@@ -1,5 +1,6 @@
 // How many requests one host (scheme, name, port) gets from us: at most `per_host` at once, reached by ramping up from
-// 4 while it answers, and at most `requests_per_second`; Retry-After closes a host for everyone. Lives on the loop.
+// 4 while it answers, and at most `requests_per_second`; a 429 or 503 closes a host for everyone for a while. Lives on
+// the loop.
 #pragma once
 
 #include <chrono>
@@ -52,11 +53,20 @@ class HostLimits {
   // First come, first served within a host; one host's queue never delays another's. Errors: kCancelled once stop() was
   // called, kTimeout when the turn did not come within `patience`, or at once when the host is closed for longer than
   // that (then Error::retry_after says for how long): the caller gives the item back to the queue instead of holding
-  // it.
+  // it. kHttpTransient instead of kTimeout, with the host's own status and what is left of its Retry-After, once the
+  // host has refused kRoundsInVain rounds in a row: it would have said the same, so it counts as an attempt, and
+  // nothing waits for ever on a host that refuses everyone.
   [[nodiscard]] Task<Result<Turn>> take(std::string origin, std::chrono::milliseconds patience);
+  static constexpr int kRoundsInVain = 5;
 
-  // No request to `origin` for `pause`, and half as many at once after it: what a 429 or 503 asks for.
-  void back_off(const std::string& origin, std::chrono::milliseconds pause);
+  struct Refusal {
+    int http_status = 503;  // 429 or 503
+    std::chrono::milliseconds pause{1'000};
+  };
+  // `origin` answered so: no request to it for the pause, and half as many at once after it. One address speaks for its
+  // whole host only so far: everyone else waits kPauseMax at the most, the rest of the pause is that item's own.
+  void back_off(const std::string& origin, Refusal refusal);
+  static constexpr std::chrono::seconds kPauseMax{60};
   void stop();
 
   struct Busy {

@@ -125,7 +125,7 @@ TEST_F(HostLimitsTest, GivesUpWhenPatienceEnds) {
 }
 
 TEST_F(HostLimitsTest, ClosesAHostForEveryone) {
-  limits().back_off("http://a.test", milliseconds(250));
+  limits().back_off("http://a.test", {.pause = milliseconds(250)});
   ask("http://a.test");
   ask("http://b.test");
   EXPECT_EQ(order_, std::vector<std::string>{"http://b.test"});
@@ -136,18 +136,45 @@ TEST_F(HostLimitsTest, ClosesAHostForEveryone) {
 }
 
 TEST_F(HostLimitsTest, SaysAtOnceWhenAHostIsClosedForLonger) {
-  limits().back_off("http://a.test", std::chrono::minutes(10));
-  const auto closed = take("http://a.test", milliseconds(60'000));
+  limits().back_off("http://a.test", {.pause = seconds(50)});
+  const auto closed = take("http://a.test", milliseconds(10'000));
   ASSERT_FALSE(closed);
   EXPECT_EQ(closed.error().code, ErrorCode::kTimeout);
   ASSERT_TRUE(closed.error().retry_after);
-  EXPECT_GT(*closed.error().retry_after, seconds(590));
-  EXPECT_LE(*closed.error().retry_after, seconds(600));
+  EXPECT_GT(*closed.error().retry_after, seconds(40));
+  EXPECT_LE(*closed.error().retry_after, seconds(50));
+}
+
+TEST_F(HostLimitsTest, ClosesAHostForAMinuteAtTheMostWhateverOneAnswerAsksFor) {
+  for (const auto pause : {std::chrono::minutes(2), std::chrono::minutes(60)}) {
+    limits().back_off("http://a.test", {.http_status = 429, .pause = pause});
+    const auto closed = take("http://a.test", kImpatient);
+    ASSERT_FALSE(closed);
+    EXPECT_EQ(closed.error().code, ErrorCode::kTimeout);
+    EXPECT_LE(closed.error().retry_after, HostLimits::kPauseMax);
+  }
+}
+
+TEST_F(HostLimitsTest, P16SaysWhatTheHostSaysOnceItRefusesEveryRound) {
+  limits({.per_host = 1, .requests_per_second = std::nullopt});
+  for (int round = 1; round < HostLimits::kRoundsInVain; ++round) limits().back_off("http://a.test", {.pause = {}});
+  ask("http://a.test");
+  EXPECT_EQ(take("http://a.test", kImpatient).error().code, ErrorCode::kTimeout) << "it may still change its mind";
+  limits().back_off("http://a.test", {.http_status = 429, .pause = std::chrono::minutes(60)});
+  const auto refused = take("http://a.test", kImpatient);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kHttpTransient);
+  EXPECT_EQ(code_text(refused.error()), "http_429");
+  EXPECT_EQ(refused.error().message, "http://a.test answers every request with status 429");
+  EXPECT_GT(refused.error().retry_after, seconds(3'590)) << "as long as the host itself asks for";
+  answer_oldest();
+  EXPECT_EQ(take("http://a.test", kImpatient).error().code, ErrorCode::kTimeout) << "one answer, and it counts anew";
 }
 
 TEST_F(HostLimitsTest, AllowsHalfAsManyAfterBackingOff) {
   for (int i = 0; i < 4; ++i) ask("http://a.test");
-  for (int i = 0; i < 3; ++i) limits().back_off("http://a.test", milliseconds(1));  // one round says it several times
+  for (int i = 0; i < 3; ++i)
+    limits().back_off("http://a.test", {.pause = milliseconds(1)});  // one round says it several times
   turns_.clear();
   run_task(io_, pause_for(milliseconds(5)));
   for (int i = 0; i < 4; ++i) ask("http://a.test");
@@ -224,7 +251,7 @@ TEST_F(HostLimitsTest, GivesBackATurnThatCameTooLateToBeTaken) {
 
 TEST_F(HostLimitsTest, ForgetsIdleHostsBeyondItsBound) {
   limits({.per_host = 2, .requests_per_second = std::nullopt, .hosts_max = 3});
-  limits().back_off("http://closed.test", std::chrono::minutes(1));
+  limits().back_off("http://closed.test", {.pause = std::chrono::minutes(1)});
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(take("http://h" + std::to_string(i) + ".test"));
   EXPECT_TRUE(take("http://closed.test", kImpatient)) << "the longest idle host was forgotten, and that it was closed";
   ask("http://busy.test");

@@ -38,6 +38,31 @@ OriginAnswer redirect_to(std::string location, int status = 302) {
 
 // ---- P16: the tail cannot hang.
 
+// Each fetch is one attempt of an item; what is not counted goes back to the queue and comes again.
+TEST(P16, OriginThatRefusesEveryoneUsesUpEveryItemsAttempts) {
+  FetchWorldOptions options = loopback_opened();
+  options.fetch.turn_patience = milliseconds(5);
+  FetchWorld world(options);
+  OriginServer origin;
+  OriginAnswer busy;
+  busy.status = 429;
+  busy.headers = {{"Retry-After", "0"}};
+  origin.route("/busy", busy);
+  OriginAnswer never;
+  never.never = true;
+  origin.route("/never", never);
+  for (int i = 0; i < HostLimits::kRoundsInVain; ++i)
+    EXPECT_EQ(world.error_of(origin.url("/busy")), ErrorCode::kHttpTransient);
+  // Every place is taken, so those that come now get no turn.
+  const std::vector<HostHeader> none;
+  asio::co_spawn(world.io, world.fetcher->get(origin.url("/never"), none), asio::detached);
+  for (const auto& result : world.get_all(std::vector<std::string>(40, origin.url("/other")))) {
+    ASSERT_FALSE(result);
+    EXPECT_EQ(code_text(result.error()), "http_429") << result.error().message;
+  }
+  EXPECT_EQ(origin.requests("/other"), 0u);
+}
+
 TEST(P16, OriginsThatHangDripOrResetEndAndOthersSucceed) {
   FetchWorldOptions options = loopback_opened();
   options.limits.per_host = 256;

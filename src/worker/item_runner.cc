@@ -1,5 +1,6 @@
 #include "worker/item_runner.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -11,7 +12,7 @@ namespace pixmill::worker {
 namespace {
 
 constexpr std::size_t kPlansMax = 256;      // jobs whose plan is kept at hand
-constexpr milliseconds kTryAgainIn{1'000};  // after a full host queue or a store that was away
+constexpr milliseconds kTryAgainIn{1'000};  // after a full host queue or a store that was away, at the earliest
 
 pipeline::StoredOutput to_stored(const jobs::Output& output) {
   return {.rendition = output.rendition,
@@ -101,7 +102,10 @@ Task<std::variant<jobs::ItemOutcome, GiveBack>> ItemRunner::run(jobs::ClaimedIte
                                        .transform_ms = outcome.times.transform.count(),
                                        .store_ms = outcome.times.store.count()}};
   if (auto* failed = std::get_if<pipeline::Failed>(&outcome.result)) {
-    if (should_give_back(failed->error)) co_return GiveBack{.ready_in = kTryAgainIn};
+    if (should_give_back(failed->error)) {
+      const milliseconds asked = failed->error.retry_after.value_or(std::chrono::seconds(0));
+      co_return GiveBack{.ready_in = std::max(kTryAgainIn, asked)};
+    }
     recorded.result = failure(item, *failed);
   } else {
     recorded.result = to_success(std::get<pipeline::Succeeded>(std::move(outcome.result)));

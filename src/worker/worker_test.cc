@@ -141,6 +141,23 @@ TEST_F(WorkerTest, ItemWithoutATurnGoesBackUncounted) {
   EXPECT_EQ(released_.size(), 1u);
 }
 
+TEST_F(WorkerTest, P16ItemOfAClosedHostWaitsUntilItOpens) {
+  items_ = 1;
+  std::optional<TimePoint> ready_at;
+  store_.on_release = [&](const auto&, std::optional<TimePoint> at) {
+    ready_at = at;
+    done_.ring();
+    return Result<void>{};
+  };
+  fetcher_.answer = [](const std::string&) -> Result<fetch::Fetched> {
+    return std::unexpected(
+        Error{.code = ErrorCode::kUnavailable, .message = "closed", .detail = {}, .retry_after = seconds(42)});
+  };
+  testing::run_task(io_, run(seconds(10)));
+  EXPECT_EQ(ready_at, clock_.now() + seconds(42));
+  EXPECT_TRUE(outcomes_.empty());
+}
+
 TEST_F(WorkerTest, DuplicateOfAFailureFailsAlikeWithoutFetching) {
   store_.on_claim = [this](const auto&) -> Result<jobs::Claim> {
     auto claim = hand_out(1).value();
