@@ -14,7 +14,7 @@ namespace pixmill::app {
 [[nodiscard]] std::string file_address(const std::string& absolute_path);
 
 // Serves file: addresses itself and hands everything else to `network`, which must outlive it.
-// Errors of files: kNotFound, kTooLarge, kIo.
+// Errors of files: kNotFound, kTooLarge, kIo, kUnavailable when there is no memory for one in time.
 [[nodiscard]] std::unique_ptr<fetch::Fetcher> make_local_files_fetcher(fetch::Fetcher& network,
                                                                        std::uint64_t bytes_max);
 

@@ -136,6 +136,79 @@ TEST_F(ByteBudgetTest, ResizeMakesAnEstimateTrue) {
   EXPECT_EQ(budget_.bytes_in_use(), 0u);
 }
 
+TEST_F(ByteBudgetTest, GrowsAtOnceWhenThereIsRoom) {
+  Taker a;
+  start(10, a);
+  EXPECT_TRUE(a.grant->grow({.held_bytes = 0, .wanted_bytes = 100}, [] { FAIL(); }));
+  EXPECT_EQ(budget_.bytes_in_use(), 100u);
+  EXPECT_TRUE(a.grant->grow({.held_bytes = 100, .wanted_bytes = 300}, [] { FAIL(); })) << "alone it may pass the limit";
+  EXPECT_TRUE(ByteBudget::Grant().grow({.held_bytes = 0, .wanted_bytes = 1'000}, [] { FAIL(); }));
+}
+
+TEST_F(ByteBudgetTest, WhoHoldsNothingGivesItsEstimateBackWhileItWaitsToGrow) {
+  Taker a;
+  Taker b;
+  Taker later;
+  start(50, a);
+  start(50, b);
+  int granted = 0;
+  EXPECT_TRUE(a.grant->grow({.held_bytes = 0, .wanted_bytes = 50}, [] { FAIL(); }));
+  EXPECT_FALSE(b.grant->grow({.held_bytes = 0, .wanted_bytes = 80}, [&] { ++granted; }));
+  EXPECT_EQ(budget_.bytes_in_use(), 50u);
+  start(10, later);
+  EXPECT_FALSE(later.grant) << "those who grow come first";
+  a.grant.reset();
+  settle();
+  EXPECT_EQ(granted, 1);
+  EXPECT_EQ(b.grant->bytes(), 80u);
+  EXPECT_TRUE(later.grant);
+  EXPECT_EQ(budget_.bytes_peak(), 100u);
+}
+
+TEST_F(ByteBudgetTest, OneThatHoldsAPartMayPassTheLimitAndTheOthersWait) {
+  Taker takers[3];
+  int granted = 0;
+  const auto count = [&] { ++granted; };
+  for (auto& taker : takers) start(30, taker);
+  const ByteBudget::Grant::Growth growth{.held_bytes = 30, .wanted_bytes = 60};
+  EXPECT_TRUE(takers[0].grant->grow(growth, count));
+  EXPECT_EQ(budget_.bytes_in_use(), 120u);
+  EXPECT_FALSE(takers[1].grant->grow(growth, count));
+  EXPECT_FALSE(takers[2].grant->grow(growth, count));
+  EXPECT_TRUE(takers[0].grant->grow({.held_bytes = 60, .wanted_bytes = 65}, count)) << "it goes on, whoever waits";
+  EXPECT_EQ(granted, 0);
+  takers[0].grant.reset();
+  EXPECT_EQ(granted, 2) << "one fits, and the next may pass the limit";
+  takers[1].grant.reset();
+  takers[2].grant.reset();
+  EXPECT_EQ(budget_.bytes_in_use(), 0u);
+  EXPECT_EQ(budget_.bytes_peak(), 125u);
+}
+
+TEST_F(ByteBudgetTest, WhoWaitsWithEmptyHandsDoesNotStandInTheWayOfWhoHoldsAPart) {
+  Taker large;
+  Taker part;
+  start(10, large);
+  start(60, part);
+  EXPECT_FALSE(large.grant->grow({.held_bytes = 0, .wanted_bytes = 100}, [] {}));
+  EXPECT_TRUE(part.grant->grow({.held_bytes = 60, .wanted_bytes = 90}, [] { FAIL(); }));
+}
+
+TEST_F(ByteBudgetTest, GrantThatIsGoneOrForgetsItsGrowthIsNotCalled) {
+  Taker holder;
+  Taker gone;
+  Taker forgetful;
+  start(80, holder);
+  start(10, gone);
+  start(10, forgetful);
+  EXPECT_FALSE(gone.grant->grow({.held_bytes = 0, .wanted_bytes = 50}, [] { FAIL(); }));
+  EXPECT_FALSE(forgetful.grant->grow({.held_bytes = 0, .wanted_bytes = 50}, [] { FAIL(); }));
+  gone.grant.reset();
+  forgetful.grant->forget_growth();
+  holder.grant.reset();
+  EXPECT_EQ(budget_.bytes_in_use(), 0u);
+}
+
 TEST_F(ByteBudgetTest, GrantsMoveWithoutDoubling) {
   Taker a;
   Taker b;

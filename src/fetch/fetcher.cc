@@ -113,8 +113,9 @@ class HttpFetcher final : public Fetcher {
     }
   }
 
-  Task<Result<Fetched>> get(std::string url, const std::vector<HostHeader>& headers) override {
-    Spent spent;
+  Task<Result<Fetched>> get(std::string url, const std::vector<HostHeader>& headers,
+                            ByteBudget::Grant* memory) override {
+    Spent spent{.time = {}, .memory = memory};
     auto fetched = co_await follow(std::move(url), headers, spent);
     counters_.seconds_taken.observe(std::chrono::duration<double>(spent.time).count());
     if (fetched) {
@@ -129,6 +130,7 @@ class HttpFetcher final : public Fetcher {
  private:
   struct Spent {
     steady_clock::duration time{};  // on the network
+    ByteBudget::Grant* memory = nullptr;
   };
   // The origin whose turn is held, so that a redirect within it does not queue again.
   struct Place {
@@ -145,6 +147,7 @@ class HttpFetcher final : public Fetcher {
       left_first_origin = left_first_origin || url.origin() != first_origin;
       PIXMILL_CO_RETURN_IF_ERROR(co_await take_place(url, place));
       http::ClientRequest request = request_for(url, left_first_origin ? nullptr : &headers);
+      request.memory = spent.memory;
       const auto began = steady_clock::now();
       auto response = co_await send(url, std::move(request), options_.total_timeout - rounded(spent.time));
       spent.time += steady_clock::now() - began;

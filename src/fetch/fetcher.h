@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/byte_budget.h"
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/task.h"
@@ -52,11 +53,13 @@ class Fetcher {
   // Error::retry_after; 429 and 503 also close the host for everyone, for a minute at the most, and once a host refuses
   // everyone, those without a turn get the same error (see HostLimits). Every other status
   // is kHttpPermanent, also a redirect that cannot be followed: without a Location, or from https to http. `headers`
-  // must outlive the task. Errors: kInvalidUrl, kBlockedAddress, kDns, kDnsNotFound, kConnect, kTls, kTimeout,
-  // kHttpPermanent, kHttpTransient, kTooManyRedirects, kTooLarge, kTruncated, kProtocol (also a content coding that
-  // nobody asked for), kUnavailable (no turn in time: try again, after retry_after if given, without counting an
-  // attempt), kCancelled.
-  [[nodiscard]] virtual Task<Result<Fetched>> get(std::string url, const std::vector<HostHeader>& headers) = 0;
+  // must outlive the task, and so must `memory`, from which the room for the bytes comes as they do (null: not
+  // counted); what it holds in the end is an upper bound. Errors: kInvalidUrl, kBlockedAddress, kDns, kDnsNotFound,
+  // kConnect, kTls, kTimeout, kHttpPermanent, kHttpTransient, kTooManyRedirects, kTooLarge, kTruncated, kProtocol (also
+  // a content coding that nobody asked for), kUnavailable (no turn or no memory in time: try again, after retry_after
+  // if given, without counting an attempt), kCancelled.
+  [[nodiscard]] virtual Task<Result<Fetched>> get(std::string url, const std::vector<HostHeader>& headers,
+                                                  ByteBudget::Grant* memory = nullptr) = 0;
 };
 
 // All must outlive it. The client's may_connect must ask the same policy.

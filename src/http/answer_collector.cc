@@ -12,6 +12,8 @@ namespace pixmill::http {
 
 namespace {
 
+constexpr std::uint64_t kStepBytesMin = 256u << 10;
+
 // "HTTP/1.1 200 OK" and "HTTP/2 200"; 0 for anything else, which the transport refuses by itself.
 int status_of(std::string_view line) {
   const auto blank = line.find(' ');
@@ -25,6 +27,7 @@ void AnswerCollector::start(const ClientRequest& request) {
   request_ = &request;
   response_ = ClientResponse();
   header_bytes_ = 0;
+  announced_bytes_ = 0;
   has_head_ = false;
   is_cut_ = false;
   broken_.reset();
@@ -72,23 +75,35 @@ bool AnswerCollector::end_of_head() {
     return stop(ErrorCode::kTooLarge, fmt::format("The file has {}, more than the {} allowed", format_bytes(announced),
                                                   format_bytes(body_bytes_max())));
   }
-  response_.body.reserve(std::min(announced, body_bytes_max()));
+  announced_bytes_ = std::min(announced, body_bytes_max());
   return true;
 }
 
-bool AnswerCollector::take_body(std::string_view piece) {
+// The string grows to exactly what was granted.
+bool AnswerCollector::has_room_for(std::uint64_t body_bytes, const std::function<void()>& when_room) {
+  const std::uint64_t held = response_.body.capacity();
+  if (body_bytes <= held) return true;
+  const std::uint64_t step = std::clamp(2 * held, kStepBytesMin, body_bytes_max());
+  const std::uint64_t wanted = std::max(body_bytes, announced_bytes_ > 0 ? announced_bytes_ : step);
+  if (request_->memory != nullptr && is_success()) {
+    const ByteBudget::Grant::Growth growth{.held_bytes = response_.body.size(), .wanted_bytes = wanted};
+    if (!request_->memory->grow(growth, when_room)) return false;
+  }
+  response_.body.reserve(wanted);
+  return true;
+}
+
+AnswerCollector::Taken AnswerCollector::take_body(std::string_view piece, const std::function<void()>& when_room) {
   const std::uint64_t room = body_bytes_max() - response_.body.size();
-  if (piece.size() <= room) {
-    response_.body.append(piece);
-    return true;
+  if (piece.size() > room && !may_cut()) {
+    stop(ErrorCode::kTooLarge, fmt::format("The file has more than the {} allowed", format_bytes(body_bytes_max())));
+    return Taken::kStop;
   }
-  if (!may_cut()) {
-    return stop(ErrorCode::kTooLarge,
-                fmt::format("The file has more than the {} allowed", format_bytes(body_bytes_max())));
-  }
-  response_.body.append(piece.substr(0, room));
-  is_cut_ = true;
-  return false;
+  const std::string_view kept = piece.substr(0, room);
+  if (!has_room_for(response_.body.size() + kept.size(), when_room)) return Taken::kLater;
+  response_.body.append(kept);
+  is_cut_ = kept.size() < piece.size();
+  return is_cut_ ? Taken::kStop : Taken::kAll;
 }
 
 }  // namespace pixmill::http

@@ -85,6 +85,8 @@ struct Transfer {
   List connect_to;
   AnswerCollector answer;
   bool blocked = false;
+  bool rests = false;  // until there is memory for more
+  steady_clock::time_point deadline;
   std::move_only_function<void(Attempt)> done;
   Active::iterator at;  // itself among the active ones
 };
@@ -128,6 +130,7 @@ Error curl_error(CURLcode code, const Transfer& transfer) {
                               transfer.error_text[0] != '\0' ? transfer.error_text.data() : curl_easy_strerror(code))};
   };
   if (transfer.blocked) return made(ErrorCode::kBlockedAddress, "its address may not be connected to");
+  if (transfer.rests) return made(ErrorCode::kUnavailable, "there was no memory for its answer in time");
   switch (code) {
     case CURLE_COULDNT_CONNECT:
       return made(ErrorCode::kConnect, "cannot connect");
@@ -242,6 +245,11 @@ class Core : public std::enable_shared_from_this<Core> {
   void set_lasting_options(Transfer& transfer);
   bool set_request_options(Transfer& transfer, const Plan& plan);
   void abort(std::uint64_t id);
+  void rest(Transfer& transfer);
+  void wake_soon(std::uint64_t id);
+  void wake(std::uint64_t id);
+  [[nodiscard]] Active::iterator find_active(std::uint64_t id);
+  void move_deadline(Transfer& transfer, steady_clock::time_point at);
   void end(Transfer& ended, Attempt attempt);
   [[nodiscard]] static Attempt outcome(Transfer& transfer, CURLcode code);
 
@@ -434,6 +442,8 @@ void Core::launch(std::unique_ptr<Transfer> transfer, const Plan& plan) {
   transfer->peer = plan.peer;
   transfer->answer.start(*plan.request);
   transfer->blocked = false;
+  transfer->rests = false;
+  transfer->deadline = plan.deadline;
   transfer->error_text[0] = '\0';
   Transfer& active = *transfer;
   active.at = active_.emplace(plan.deadline, std::move(transfer));
@@ -452,6 +462,7 @@ void Core::end(Transfer& ended, Attempt attempt) {
   // Breaks the connection off when the answer is not complete.
   if (multi_ != nullptr) curl_multi_remove_handle(multi_, transfer->easy);
   auto done = std::exchange(transfer->done, nullptr);
+  if (transfer->request->memory != nullptr) transfer->request->memory->forget_growth();
   transfer->request = nullptr;
   if (active_.empty()) {  // an idle client keeps no loop running
     deadline_timer_.cancel();
@@ -475,11 +486,44 @@ Attempt Core::outcome(Transfer& transfer, CURLcode code) {
   return failed;
 }
 
+Active::iterator Core::find_active(std::uint64_t id) {
+  return std::ranges::find_if(active_, [id](const auto& entry) { return entry.second->id == id; });
+}
+
 void Core::abort(std::uint64_t id) {
-  const auto found = std::ranges::find_if(active_, [id](const auto& entry) { return entry.second->id == id; });
+  const auto found = find_active(id);
   if (found == active_.end()) return;
   Attempt cancelled{.result = fail(ErrorCode::kCancelled, "The request was cancelled")};
   end(*found->second, std::move(cancelled));
+}
+
+void Core::move_deadline(Transfer& transfer, steady_clock::time_point at) {
+  auto node = active_.extract(transfer.at);
+  node.key() = at;
+  transfer.at = active_.insert(std::move(node));
+  arm_deadline_timer();
+}
+
+// There is no memory for what came: curl keeps that piece and reads no more.
+void Core::rest(Transfer& transfer) {
+  if (std::exchange(transfer.rests, true)) return;
+  move_deadline(transfer, std::min(transfer.deadline, steady_clock::now() + kMemoryPatience));
+}
+
+// The memory may have been freed anywhere, curl's own callbacks included.
+void Core::wake_soon(std::uint64_t id) {
+  asio::post(executor_, [self = weak_from_this(), id] {
+    if (const auto core = self.lock(); core && !core->stopped_) core->wake(id);
+  });
+}
+
+void Core::wake(std::uint64_t id) {
+  const auto found = find_active(id);
+  if (found == active_.end() || !std::exchange(found->second->rests, false)) return;
+  Transfer& transfer = *found->second;
+  move_deadline(transfer, transfer.deadline);
+  const CURLcode code = curl_easy_pause(transfer.easy, CURLPAUSE_CONT);  // offers the kept piece at once
+  if (code != CURLE_OK) end(transfer, outcome(transfer, code));
 }
 
 void Core::act(curl_socket_t socket, int events) {
@@ -593,8 +637,18 @@ std::size_t Core::on_header(char* line, std::size_t /*one*/, std::size_t bytes, 
 }
 
 std::size_t Core::on_body(char* piece, std::size_t /*one*/, std::size_t bytes, void* transfer) {
-  // Any other number than what came stops the transfer; an empty piece is none.
-  return static_cast<Transfer*>(transfer)->answer.take_body({piece, bytes}) ? bytes : bytes + 1;
+  auto& self = *static_cast<Transfer*>(transfer);
+  const auto when_room = [core = self.core, id = self.id] { core->wake_soon(id); };
+  switch (self.answer.take_body({piece, bytes}, when_room)) {
+    case AnswerCollector::Taken::kAll:
+      return bytes;
+    case AnswerCollector::Taken::kLater:
+      self.core->rest(self);
+      return CURL_WRITEFUNC_PAUSE;
+    case AnswerCollector::Taken::kStop:
+      break;
+  }
+  return bytes + 1;  // any other number than what came stops the transfer; an empty piece is none
 }
 
 // The last place before connect(2): whatever was said before, only the address that was checked is connected to.

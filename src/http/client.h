@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/byte_budget.h"
 #include "base/error.h"
 #include "base/task.h"
 #include "http/message.h"
@@ -33,7 +34,10 @@ struct ClientRequest {
   std::string body;
 
   std::uint64_t body_bytes_max = 50ULL << 20;  // of the answer, counted as received; more is kTooLarge
-  bool truncate_body = false;                  // stop reading at body_bytes_max without an error (webhook answers)
+  // Where the room for a 2xx answer's body comes from, as its length becomes known: from Content-Length, else in steps.
+  // While there is none the transfer rests, for kMemoryPatience at the most. Must outlive the task; null: not counted.
+  ByteBudget::Grant* memory = nullptr;
+  bool truncate_body = false;  // stop reading at body_bytes_max without an error (webhook answers)
   // Of an answer whose status is not 2xx: what is beyond is not read, and is no error.
   std::uint64_t other_body_bytes_max = 256u << 10;
   std::uint32_t header_bytes_max = 64u << 10;  // informational answers and trailers included; more is kProtocol
@@ -50,6 +54,10 @@ struct ClientResponse {
   std::string body;
   std::chrono::milliseconds elapsed{0};
 };
+
+// Shorter than servers' patience with a reader that rests, and than the time after which one that waits behind it on
+// the same HTTP/2 connection counts as slow.
+inline constexpr std::chrono::seconds kMemoryPatience{10};
 
 struct ClientOptions {
   // Asked for every socket, with the address about to be connected; false is kBlockedAddress. Empty: everything may.
@@ -68,8 +76,9 @@ class Client {
 
   // Whatever the status, an answer is a value. No Accept-Encoding is sent and no content coding is decoded.
   // Errors: kConnect, kTls, kTimeout, kTooLarge, kTruncated (fewer bytes than Content-Length), kProtocol,
-  // kBlockedAddress, kInvalidArgument (a request that cannot be written down as HTTP), kCancelled when the client is
-  // destroyed meanwhile. A cancelled coroutine aborts the transfer.
+  // kBlockedAddress, kInvalidArgument (a request that cannot be written down as HTTP), kUnavailable when there was no
+  // memory for the body in time, kCancelled when the client is destroyed meanwhile. A cancelled coroutine aborts the
+  // transfer.
   [[nodiscard]] virtual Task<Result<ClientResponse>> send(ClientRequest request) = 0;
 };
 

@@ -12,9 +12,8 @@ namespace pixmill::pipeline {
 
 namespace {
 
-// Memory is taken before a fetch, when nobody knows how large the picture is, and made true when its bytes are there.
-// The guess starts high, so that a job of large pictures does not burst the budget at its beginning, and then follows
-// what came.
+// Memory is taken before a fetch, when nobody knows how large the picture is; it grows while the bytes come in, and is
+// made true when they are there. The guess follows what came, so that few transfers have to rest for want of memory.
 constexpr double kFirstGuessBytes = 4 << 20;
 constexpr double kGuessMargin = 1.5;
 constexpr double kLearningRate = 0.05;
@@ -31,6 +30,12 @@ const std::vector<double> kStageBounds = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
 Sha256Digest identity_of(const ItemTask& task, const std::string& rendition, const Sha256Digest& content) {
   return sha256(fmt::format("{}:{}|{}|{}|{}:{}|{}", task.plan->job_id.size(), task.plan->job_id, task.row, task.index,
                             rendition.size(), rendition, to_hex(content)));
+}
+
+std::uint64_t total_bytes(const image::Rendered& rendered) {
+  std::uint64_t total = 0;
+  for (const auto& rendition : rendered.renditions) total += rendition.bytes.size();
+  return total;
 }
 
 std::string note_of(const image::Rendition& rendition) {
@@ -99,7 +104,7 @@ Task<Outcome> Pipeline::process(ItemTask task) {
   if (!memory) co_return failed(outcome, Stage::kFetch, std::move(memory.error()));
 
   const auto fetch_begin = Clock::now();
-  auto source = co_await parts_.fetcher.get(task.url, task.plan->headers);
+  auto source = co_await parts_.fetcher.get(task.url, task.plan->headers, &*memory);
   outcome.times.fetch = timed(fetch_seconds_, fetch_begin);
   if (!source) co_return failed(outcome, Stage::kFetch, std::move(source.error()));
   memory->resize(source->bytes.size());
@@ -110,12 +115,16 @@ Task<Outcome> Pipeline::process(ItemTask task) {
   outcome.times.transform = timed(transform_seconds_, transform_begin);
   if (!rendered) co_return failed(outcome, Stage::kTransform, std::move(rendered.error()));
 
+  const std::uint64_t bytes_in = source->bytes.size();
+  std::string().swap(source->bytes);
+  memory->resize(total_bytes(*rendered));
+
   const auto store_begin = Clock::now();
   auto stored = co_await store_all(task, *rendered);
   outcome.times.store = timed(store_seconds_, store_begin);
   if (!stored) co_return failed(outcome, Stage::kStore, std::move(stored.error()));
 
-  outcome.result = Succeeded{.bytes_in = source->bytes.size(), .outputs = std::move(*stored)};
+  outcome.result = Succeeded{.bytes_in = bytes_in, .outputs = std::move(*stored)};
   co_return outcome;
 }
 

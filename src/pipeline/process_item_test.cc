@@ -119,5 +119,13 @@ TEST_F(PipelineTest, LargePicturesHoldTheirRealSize) {
   EXPECT_EQ(seen, 30u << 20);
 }
 
+TEST_F(PipelineTest, ResultsAreCountedWhileTheyAreStored) {
+  engines_.answer = [](auto) { return testing::FakePool().answer(std::string(5u << 20, 'r')); };
+  std::uint64_t seen = 0;
+  blobs_.on_put = [&] { seen = budget_.bytes_in_use(); };
+  process(task());
+  EXPECT_EQ(seen, 5u << 20) << "the source is gone by then";
+}
+
 }  // namespace
 }  // namespace pixmill::pipeline

@@ -21,7 +21,8 @@ class FakeFetcher final : public fetch::Fetcher {
   std::vector<std::string> asked;
   milliseconds takes{0};
 
-  Task<Result<fetch::Fetched>> get(std::string url, const std::vector<fetch::HostHeader>&) override {
+  Task<Result<fetch::Fetched>> get(std::string url, const std::vector<fetch::HostHeader>&,
+                                   ByteBudget::Grant*) override {
     asked.push_back(url);
     if (takes.count() > 0) co_await pause_for(takes);
     co_return answer(url);
@@ -59,8 +60,10 @@ class MemoryBlobs final : public storage::BlobStore {
  public:
   std::map<std::string, std::string> blobs;
   std::optional<Error> put_error;
+  std::function<void()> on_put = [] {};
 
   Task<Result<void>> put(std::string key, std::string_view bytes, std::string) override {
+    on_put();
     if (put_error) co_return std::unexpected(*put_error);
     blobs[key] = std::string(bytes);
     co_return Result<void>{};
