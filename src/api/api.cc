@@ -8,6 +8,7 @@
 #include <map>
 #include <tuple>
 
+#include "api/allowed_hosts.h"
 #include "api/context.h"
 #include "api/cors.h"
 #include "api/errors.h"
@@ -16,7 +17,6 @@
 #include "api/items.h"
 #include "api/jobs.h"
 #include "api/legacy.h"
-#include "api/negotiation.h"
 #include "api/results.h"
 #include "api/system.h"
 #include "api/upload.h"
@@ -86,6 +86,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
                 files_thread),
         ingests(std::make_shared<IngestQueue>(executor, parts.store, parts.ingest, uploads, parts.wake_deliverer,
                                               IngestQueueOptions{.at_once = options.ingests_at_once})),
+        hosts(options.allowed_hosts, options.links.base_url, options.listen_host),
         cors(options.frontend_url, options.cors_allow_all, options.links.base_url),
         request_metrics(parts.metrics),
         store_ping(executor, [&store = parts.store] { return store.ping(); }),
@@ -119,6 +120,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
   BlockingThread files_thread;
   UploadReceiver uploads;
   std::shared_ptr<IngestQueue> ingests;
+  AllowedHosts hosts;
   Cors cors;
   RequestMetrics request_metrics;
   PatientQuestion<void> store_ping;
@@ -147,10 +149,11 @@ Task<http::Response> Api::Impl::handle(std::shared_ptr<Impl> self, http::Request
 std::optional<Problem> Api::Impl::refusal_of(const http::Request& request, const http::Router::Match& match) const {
   // Probes come addressed to whatever the prober knows, often a bare address.
   const bool probe = is_probe(match.pattern);
-  if (!probe && !host_allowed(context.options.allowed_hosts, request.headers.get("Host").value_or(""))) {
+  if (!probe && !hosts.allows(request.headers.get("Host").value_or(""))) {
     return Problem{.status = 400,
                    .code = "host_not_allowed",
-                   .detail = "The Host of this request is not one that ALLOWED_HOSTS names"};
+                   .detail = "The Host of this request is not one that this server answers to",
+                   .hint = "Name it in ALLOWED_HOSTS (comma-separated, * for any), or set PUBLIC_BASE_URL."};
   }
   if (cors.is_foreign_write(request)) {
     return Problem{.status = 403,

@@ -367,16 +367,40 @@ TEST(Api, ServesOnlyTheHostsItWasTold) {
   EXPECT_EQ(server.get("/healthz").status, 200) << "probes know only an address";
 }
 
+// A page of a name that was pointed to this machine is same-origin to its browser.
+TEST(Api, AnswersNoForeignNameUnlessToldSo) {
+  const auto ask = [](const ApiServer& server, std::string_view request, std::string_view host) {
+    return server.connect().request(
+        fmt::format("{} HTTP/1.1\r\nHost: {}\r\nOrigin: http://{}\r\nContent-Length: 0\r\n\r\n", request, host, host));
+  };
+  ApiServer server;
+  for (const std::string request : {"GET /v1/jobs", "POST /v1/jobs", "GET /", "GET /files/x"}) {
+    problem(ask(server, request, "evil.test:8000"), 400, "host_not_allowed");
+  }
+  const auto original = ask(server, "POST /imgproc/upload", "evil.test");
+  EXPECT_EQ(original.status, 400);
+  EXPECT_THAT(original.body, HasSubstr(R"("error":"The Host of this request)"));
+  EXPECT_THAT(original.body, HasSubstr("ALLOWED_HOSTS"));
+  for (const std::string host : {"localhost:8000", "shop.localhost", "127.0.0.1:8000", "[::1]:8000", "pixmill.test"}) {
+    EXPECT_EQ(ask(server, "GET /v1/jobs", host).status, 200) << host;
+    EXPECT_EQ(ask(server, "GET /imgproc/hello", host).status, 200) << host;
+  }
+  ApiOptions options;
+  options.allowed_hosts = {"*"};
+  const ApiServer open(options);
+  EXPECT_EQ(ask(open, "GET /v1/jobs", "evil.test").status, 200);
+}
+
 TEST(Api, CountsRequests) {
   ApiServer server;
   submit_and_ingest(server, plain_table(3));
   auto client = server.connect();
-  const std::string get = "GET /v1/jobs/{} HTTP/1.1\r\nHost: h\r\n\r\n";
-  for (const std::string request :
-       {"GET /v1/jobs/x HTTP/1.1\r\nHost: h\r\n\r\n", "BREW /teapot HTTP/1.1\r\nHost: h\r\n\r\n"}) {
+  const std::string get = "GET /v1/jobs/{} HTTP/1.1\r\nHost: pixmill.test\r\n\r\n";
+  for (const std::string request : {"GET /v1/jobs/x HTTP/1.1\r\nHost: pixmill.test\r\n\r\n",
+                                    "BREW /teapot HTTP/1.1\r\nHost: pixmill.test\r\n\r\n"}) {
     EXPECT_EQ(client.request(request).status, 404);
   }
-  const auto metrics = client.request("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+  const auto metrics = client.request("GET /metrics HTTP/1.1\r\nHost: pixmill.test\r\n\r\n");
   EXPECT_EQ(metrics.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
   EXPECT_THAT(metrics.body,
               HasSubstr(R"(pixmill_http_requests_total{method="GET",route="/v1/jobs/{id}",status="404"} 1)"));

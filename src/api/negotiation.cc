@@ -55,21 +55,6 @@ bool prefers_html(std::string_view accept) {
   return html.specificity > 1 && html.position < json.position;
 }
 
-bool host_allowed(const std::vector<std::string>& allowed, std::string_view host_header) {
-  if (allowed.empty()) return true;
-  std::string host = to_lower(trim(host_header));
-  const auto bracket = host.rfind(']');
-  const auto colon = host.rfind(':');
-  if (colon != std::string::npos && (bracket == std::string::npos || colon > bracket)) host.resize(colon);
-  if (host.ends_with('.')) host.pop_back();
-  return std::ranges::any_of(allowed, [&](const std::string& entry) {
-    const std::string pattern = to_lower(entry);
-    if (pattern == "*") return true;
-    if (pattern.starts_with('.')) return host.ends_with(pattern) || host == std::string_view(pattern).substr(1);
-    return !pattern.empty() && host == pattern;
-  });
-}
-
 bool etag_listed(std::string_view list, std::string_view etag) {
   const auto strong = [](std::string_view tag) { return tag.starts_with("W/") ? tag.substr(2) : tag; };
   for (const auto entry : split(list, ',')) {

@@ -100,6 +100,7 @@ api::ApiOptions ServerSession::api_options() const {
   options.frontend_url = settings_.frontend_url;
   options.cors_allow_all = settings_.cors_allow_all;
   options.allowed_hosts = settings_.allowed_hosts;
+  options.listen_host = settings_.host;
   options.free_bytes_min = settings_.disk_free_bytes_min;
   return options;
 }

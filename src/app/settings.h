@@ -40,7 +40,7 @@ struct Settings {
   std::string public_base_url;  // "" : http://host:port
   std::string frontend_url = "http://localhost:3000";
   bool cors_allow_all = false;
-  std::vector<std::string> allowed_hosts;   // empty or "*": any Host header
+  std::vector<std::string> allowed_hosts;   // "*": any Host header; empty: this machine's own
   std::string default_recipe = "compress";  // of /imgproc/upload
   std::string webhook_secret;               // WEBHOOK_SECRET; "": made at first start
   std::string master_key;                   // PIXMILL_MASTER_KEY, base64 of 32 bytes; "": <data>/master.key
