@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "app/descriptors.h"
 #include "app/local_files.h"
 #include "app/run_plan.h"
 #include "app/secrets.h"
@@ -123,12 +124,14 @@ Task<void> RunSession::main() {
 }
 
 Task<Result<void>> RunSession::run_all() {
+  const auto shares = share_descriptors(raise_descriptor_limit(), settings_.engines.engines);
   RuntimeOptions options{.folder = options_.output_folder,
                          .database_path = options_.output_folder + "/.pixmill.db",
                          .files_root = options_.output_folder,
                          .master_key = {},
                          .links = {.base_url = {}, .files_base = fs::absolute(options_.output_folder).string()},
                          .own_ports = {},
+                         .connections_max = shares.client_connections,
                          .local_files = true};
   PIXMILL_CO_TRY(const auto free, storage::free_bytes(options_.output_folder));
   if (free < settings_.disk_free_bytes_min) {

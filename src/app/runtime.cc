@@ -46,6 +46,7 @@ Result<void> Runtime::build_network(Executor executor) {
   PIXMILL_TRY(resolver_, http::Resolver::create(executor, std::move(names)));
   http::ClientOptions client;
   client.ca_file = settings_.ca_file;
+  client.connections_max = options_.connections_max;
   client.connections_per_host_max = settings_.hosts.per_host;
   client.may_connect = [this](const asio::ip::address& address, std::uint16_t port) {
     return policy_->allows(address, port);

@@ -2,6 +2,7 @@
 // `serve` put their own front on top.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,7 @@ struct RuntimeOptions {
   std::string master_key;
   jobs::Links links;                     // as events show them
   std::vector<std::uint16_t> own_ports;  // that image and webhook addresses may not reach on this machine
+  std::uint32_t connections_max = 512;   // to origins and webhook receivers
   bool local_files = false;              // items may be file: addresses made by `run` itself
 };
 

@@ -13,6 +13,7 @@
 
 #include "api/api.h"
 #include "app/commands/commands.h"
+#include "app/descriptors.h"
 #include "app/runtime.h"
 #include "app/secrets.h"
 #include "base/folder_lock.h"
@@ -39,6 +40,7 @@ class ServerSession {
         settings_(std::move(settings)),
         master_key_(std::move(master_key)),
         secret_(std::move(secret)),
+        shares_(share_descriptors(raise_descriptor_limit(), settings_.engines.engines)),
         signals_(io, SIGINT, SIGTERM),
         stop_(io.get_executor()) {}
 
@@ -60,6 +62,7 @@ class ServerSession {
   Settings settings_;
   std::string master_key_;
   WebhookSecret secret_;
+  DescriptorShares shares_;
   asio::signal_set signals_;
   Wakeup stop_;
   bool stopping_ = false;
@@ -75,6 +78,7 @@ Result<void> ServerSession::listen() {
   http::ServerOptions options;
   options.host = settings_.host;
   options.port = settings_.port;
+  options.connections_max = shares_.server_connections;
   // Connections are accepted only after start(), when the real handler is there.
   PIXMILL_TRY(server_, http::Server::create(io_.get_executor(), std::move(options),
                                             [this](http::Request& request) { return handler_(request); }));
@@ -126,6 +130,7 @@ Task<Result<void>> ServerSession::start() {
                          .master_key = master_key_,
                          .links = links(),
                          .own_ports = std::vector<std::uint16_t>(1, server_->port()),
+                         .connections_max = shares_.client_connections,
                          .local_files = false};
   PIXMILL_CO_TRY(runtime_, co_await Runtime::create(io_, settings_, std::move(options)));
   start_webhooks();

@@ -94,7 +94,7 @@ void Connection::start(std::shared_ptr<Connection> connection) {
 
 void Connection::finish() {
   closing_ = true;
-  if (!idle_place_) return;
+  if (waits_in_ != &hub_->idle) return;
   become_busy();  // so that nobody counts on it to go a second time
   socket_->close();
 }
@@ -105,13 +105,15 @@ void Connection::abort() {
   cancelled_.emit(asio::cancellation_type::terminal);
 }
 
-void Connection::become_idle() {
-  if (!idle_place_) idle_place_ = hub_->idle.insert(hub_->idle.end(), this);
+void Connection::wait_in(std::list<Connection*>& list) {
+  if (waits_in_ == &list) return;
+  become_busy();
+  waits_in_ = &list;
+  waiting_place_ = list.insert(list.end(), this);
 }
 
 void Connection::become_busy() {
-  if (idle_place_) hub_->idle.erase(*idle_place_);
-  idle_place_.reset();
+  if (auto* list = std::exchange(waits_in_, nullptr); list != nullptr) list->erase(waiting_place_);
 }
 
 Task<void> Connection::run(std::shared_ptr<Connection> connection) {
@@ -198,7 +200,7 @@ Task<Accepted<std::optional<std::string>>> Connection::read_head() {
     if (!bytes || *bytes == 0) co_return std::nullopt;
     buffer_.added(*bytes);
     if (!deadline) deadline = SteadyClock::now() + hub_->options.header_timeout;
-    become_busy();
+    become_beginning();
   }
 }
 

@@ -40,7 +40,8 @@ struct ConnectionHub {
   Wakeup one_ended;
   bool stopping = false;
   std::list<Connection*> all;
-  std::list<Connection*> idle;  // between two requests, longest first
+  std::list<Connection*> idle;       // between two requests, longest first
+  std::list<Connection*> beginning;  // in the middle of a head, longest first
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -75,8 +76,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] Task<Result<void>> send_file_part(FileReader& file, std::string head, ByteRange part, Sent& sent);
   [[nodiscard]] Task<Result<void>> write_pieces(std::string_view head, std::string_view body, Sent& sent);
 
-  void become_idle();
+  void become_idle() { wait_in(hub_->idle); }
+  void become_beginning() { wait_in(hub_->beginning); }
   void become_busy();
+  void wait_in(std::list<Connection*>& list);
 
   std::shared_ptr<ConnectionHub> hub_;
   std::shared_ptr<TimedSocket> socket_;
@@ -84,7 +87,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   InputBuffer buffer_;
   asio::cancellation_signal cancelled_;
   std::list<Connection*>::iterator place_;
-  std::optional<std::list<Connection*>::iterator> idle_place_;
+  std::list<Connection*>* waits_in_ = nullptr;  // one of the hub's lists; null when busy
+  std::list<Connection*>::iterator waiting_place_;
   bool closing_ = false;
   bool answered_ = false;  // at least once
 };

@@ -47,8 +47,13 @@ void answer_overload(tcp::socket socket) {
 
 void take_connection(const std::shared_ptr<ConnectionHub>& hub, tcp::socket socket) {
   if (hub->all.size() >= hub->options.connections_max) {
-    if (hub->idle.empty()) return answer_overload(std::move(socket));
-    hub->idle.front()->finish();
+    if (!hub->idle.empty()) {
+      hub->idle.front()->finish();
+    } else if (!hub->beginning.empty()) {
+      hub->beginning.front()->abort();
+    } else {
+      return answer_overload(std::move(socket));
+    }
   }
   Connection::start(std::make_shared<Connection>(hub, std::move(socket)));
 }

@@ -26,7 +26,8 @@ struct ServerOptions {
   std::uint64_t body_bytes_max = 8ULL << 30;
   std::uint32_t body_bytes_per_second_min = 1024;  // averaged over each body_rate_window of waiting for the client
   std::chrono::milliseconds body_rate_window = std::chrono::seconds(10);
-  std::uint32_t connections_max = 10'000;  // beyond it the longest idle one makes room; with none idle, 503
+  // Beyond it the longest idle one makes room, or who takes the longest to send a head; with neither, 503.
+  std::uint32_t connections_max = 10'000;
 };
 
 class Server {

@@ -427,6 +427,19 @@ TEST(P42, AnIdleConnectionMakesRoomAndWithoutOneTheAnswerIs503) {
   EXPECT_EQ(refused.header("retry-after"), "1");
 }
 
+TEST(P42, AHeadThatDoesNotEndMakesRoom) {
+  Fixture fixture({.connections_max = 3});
+  std::vector<std::unique_ptr<RawHttpClient>> slow;
+  for (std::uint32_t i = 1; i <= 20; ++i) {
+    slow.push_back(std::unique_ptr<RawHttpClient>(new RawHttpClient(fixture.connect())));
+    slow.back()->send("GET / HTTP/1.1\r\nX: ");
+    if (i <= 3) fixture.wait_for_connections(i);
+  }
+  auto prompt = fixture.connect();
+  EXPECT_EQ(prompt.request(get("/")).status, 200);
+  EXPECT_TRUE(slow.front()->ends());
+}
+
 // --- Files ---
 
 class ServerFiles : public ::testing::Test {
