@@ -55,6 +55,7 @@ class ServerSession {
   Task<void> shut_down();
   void start_webhooks();
   void on_signal();
+  [[nodiscard]] std::string address() const;  // that is listened on
   [[nodiscard]] jobs::Links links() const;
   [[nodiscard]] api::ApiOptions api_options() const;
 
@@ -85,12 +86,13 @@ Result<void> ServerSession::listen() {
   return {};
 }
 
+std::string ServerSession::address() const {
+  const bool is_ipv6 = settings_.host.find(':') != std::string::npos;
+  return fmt::format("http://{}{}{}:{}", is_ipv6 ? "[" : "", settings_.host, is_ipv6 ? "]" : "", server_->port());
+}
+
 jobs::Links ServerSession::links() const {
-  std::string base = settings_.public_base_url;
-  if (base.empty()) {
-    const bool is_ipv6 = settings_.host.find(':') != std::string::npos;
-    base = fmt::format("http://{}{}{}:{}", is_ipv6 ? "[" : "", settings_.host, is_ipv6 ? "]" : "", server_->port());
-  }
+  const std::string base = settings_.public_base_url.empty() ? address() : settings_.public_base_url;
   return {.base_url = base, .files_base = base + "/files"};
 }
 
@@ -170,9 +172,12 @@ Task<void> ServerSession::main() {
     log::debug("start_failed", {{"detail", started.error().detail}});
     exit_code_ = refuse(started.error());
   } else {
-    std::fprintf(stderr, "pixmill %.*s listening on %s\n", static_cast<int>(kVersion.size()), kVersion.data(),
-                 links().base_url.c_str());
-    log::info("started", {{"address", links().base_url}, {"engines", runtime_->engines().engines()}});
+    const std::string reached = settings_.public_base_url.empty() ? "" : ", reached as " + settings_.public_base_url;
+    std::fprintf(stderr, "pixmill %.*s listening on %s%s\n", static_cast<int>(kVersion.size()), kVersion.data(),
+                 address().c_str(), reached.c_str());
+    log::info(
+        "started",
+        {{"address", address()}, {"public_base_url", links().base_url}, {"engines", runtime_->engines().engines()}});
     while (!stopping_) co_await stop_.wait(kForever);
     log::info("stopping");
   }
@@ -189,20 +194,28 @@ Task<void> ServerSession::shut_down() {
 
 }  // namespace
 
-Result<void> check_listen_address(const std::string& host, bool no_auth) {
+Result<void> check_listen_address(const std::string& host, bool no_auth, const std::string& public_base_url) {
   boost::system::error_code error;
   const auto address = asio::ip::make_address(host, error);
   if (error) {
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("--host {}: give a literal address, such as 127.0.0.1, ::1 or 0.0.0.0", host));
   }
-  if (address.is_loopback() || no_auth) return {};
-  return fail(
-      ErrorCode::kInvalidArgument,
-      fmt::format(
-          "--host {} reaches beyond this machine, and this version has no API keys: anyone who can connect could "
-          "submit jobs and read results. Listen on 127.0.0.1 behind a proxy that authenticates, or say --no-auth",
-          host));
+  if (!address.is_loopback() && !no_auth) {
+    return fail(
+        ErrorCode::kInvalidArgument,
+        fmt::format(
+            "--host {} reaches beyond this machine, and this version has no API keys: anyone who can connect could "
+            "submit jobs and read results. Listen on 127.0.0.1 behind a proxy that authenticates, or say --no-auth",
+            host));
+  }
+  if (address.is_unspecified() && public_base_url.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("--host {} is every address of this machine, and links in results and webhooks must begin "
+                            "with one that others can reach: set PUBLIC_BASE_URL, such as http://images.example:8000",
+                            host));
+  }
+  return {};
 }
 
 ExitCode serve_here(Settings settings) {

@@ -9,9 +9,11 @@
 
 namespace pixmill::app {
 
-// There are no API keys yet, so only loopback is safe by default (PROMISES P51).
-// Errors: kInvalidArgument when `host` is no literal address, or reaches beyond this machine without `no_auth`.
-[[nodiscard]] Result<void> check_listen_address(const std::string& host, bool no_auth);
+// There are no API keys yet, so only loopback is safe by default (PROMISES P51). Errors: kInvalidArgument when `host`
+// is no literal address, reaches beyond this machine without `no_auth`, or is every address (0.0.0.0, ::), which no
+// link can begin with, without a `public_base_url`.
+[[nodiscard]] Result<void> check_listen_address(const std::string& host, bool no_auth,
+                                                const std::string& public_base_url);
 
 [[nodiscard]] ExitCode serve_here(Settings settings);
 

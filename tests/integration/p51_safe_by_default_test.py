@@ -37,12 +37,25 @@ class P51(case.Case):
             self.assertIn("--no-auth", done.stderr)
         self.assertFalse((self.folder / "d").exists())
 
+    def test_every_address_is_refused_without_one_for_links(self):
+        for host in ("0.0.0.0", "::"):
+            done = pixmill.run_command("serve", "--host", host, "--no-auth", "--port", "0", "--data", self.folder / "d")
+            self.assertEqual(2, done.returncode, done.stderr)
+            self.assertIn("PUBLIC_BASE_URL", done.stderr)
+        self.assertFalse((self.folder / "d").exists())
+
     def test_no_auth_is_the_way_to_say_it(self):
-        server = self.use(pixmill.Server(self.folder / "data", "--host", "0.0.0.0", "--no-auth", start=False))
+        server = self.use(pixmill.Server(self.folder / "data", "--host", "0.0.0.0", "--no-auth",
+                                         env={"PUBLIC_BASE_URL": "http://images.example"}, start=False))
         server.start(ready=False)
         self.assertEqual({"00000000"}, listening_addresses(server.pid))
         server.connect_to("127.0.0.1")
         self.assertEqual(200, server.get("/healthz").status)
+        job_id = server.upload(pixmill.table(["http://127.0.0.1:1/x.jpg"]))
+        links = [line for line in server.get(f"/v1/jobs/{job_id}").text.split('"') if line.startswith("http")]
+        self.assertTrue(links)
+        for link in links:
+            self.assertTrue(link.startswith("http://images.example/"), link)
 
     def test_addresses_that_are_not_public_are_not_fetched_by_default(self):
         origin = self.origin()

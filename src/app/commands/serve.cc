@@ -33,7 +33,7 @@ ExitCode serve(const ServeFlags& flags) {
   if (flags.port) settings->port = *flags.port;
   if (!flags.data_folder.empty()) settings->data_folder = flags.data_folder;
   if (!flags.webhook_secret.empty()) settings->webhook_secret = flags.webhook_secret;
-  const auto allowed = check_listen_address(settings->host, flags.no_auth);
+  const auto allowed = check_listen_address(settings->host, flags.no_auth, settings->public_base_url);
   if (!allowed) return refuse(allowed.error());
   return serve_here(std::move(*settings));
 }
@@ -48,7 +48,8 @@ void add_serve_command(CLI::App& cli, Action& action) {
       "  pixmill serve --data /srv/pixmill\n"
       "  curl -F file=@products.csv -F webhook_url=https://shop.example/hook http://127.0.0.1:8000/v1/jobs\n\n"
       "Settings come from the environment and a .env file here; docs/OPERATIONS.md lists them.");
-  command->add_option("--host", flags->host, "Address to listen on (default 127.0.0.1)");
+  command->add_option("--host", flags->host,
+                      "Address to listen on (default 127.0.0.1); 0.0.0.0 and :: need PUBLIC_BASE_URL");
   command->add_option("--port", flags->port, "Port to listen on, 0 for any free one (default 8000)");
   command->add_option("--data", flags->data_folder,
                       "Folder for the database and the results (TMP_OUTPUT_PATH, ./pixmill-data)");
