@@ -1,5 +1,6 @@
 // The engine that tests start: the product's, which also misbehaves when a picture's bytes say so ("evil:crash") or
 // when it is started with --evil=….
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -57,6 +58,17 @@ std::optional<std::string> on_picture(std::string_view source) {
   if (deed == "eat-memory") {
     std::vector<std::string> eaten;
     while (true) eaten.emplace_back(1 << 20, 'x');  // until std::bad_alloc ends the process
+  }
+  if (deed == "eat-shared-memory") {
+    constexpr std::size_t kBytes = 1 << 20;
+    int eaten = 0;
+    while (eaten < 1024) {
+      void* const mapped = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+      if (mapped == MAP_FAILED) break;
+      std::fill_n(static_cast<char*>(mapped), kBytes, 'x');
+      ++eaten;
+    }
+    _exit(eaten == 0 ? 7 : 8);
   }
   return std::nullopt;
 }

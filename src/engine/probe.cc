@@ -75,6 +75,12 @@ long try_read_memory(pid_t parent) {
   return process_vm_readv(parent, &local, 1, &remote, 1, 0);
 }
 long try_memfd(pid_t /*parent*/) { return closing(memfd_create("probe", MFD_CLOEXEC)); }
+// Memory that RLIMIT_DATA does not count.
+long try_shared_memory(pid_t /*parent*/) {
+  constexpr std::size_t kBytes = 4096;
+  void* const mapped = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  return mapped == MAP_FAILED ? -1 : munmap(mapped, kBytes);
+}
 long try_io_uring(pid_t /*parent*/) {
   io_uring_params parameters{};
   return closing(static_cast<int>(syscall(SYS_io_uring_setup, 1, &parameters)));
@@ -100,6 +106,7 @@ constexpr std::array kProbes = {
     Probe{"kill", try_kill},
     Probe{"read_memory", try_read_memory},
     Probe{"memfd", try_memfd},
+    Probe{"shared_memory", try_shared_memory},
     Probe{"io_uring", try_io_uring},
     Probe{"unshare", try_unshare},
 };

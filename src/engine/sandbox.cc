@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -39,12 +40,22 @@ Result<void> set_limits(std::uint64_t memory_bytes_max) {
   PIXMILL_RETURN_IF_ERROR(set_limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", kDescriptorsMax));
 #if !defined(__SANITIZE_ADDRESS__)
   // AddressSanitizer's shadow memory is terabytes of address space. RLIMIT_DATA, not RLIMIT_AS: mappings that are only
-  // reserved, and shared memory, must not count.
+  // reserved, and the two shared areas, must not count. It counts private memory alone, so no more of the other kind
+  // can be had (allow_in_part).
   PIXMILL_RETURN_IF_ERROR(set_limit(RLIMIT_DATA, "RLIMIT_DATA", memory_bytes_max));
 #else
   static_cast<void>(memory_bytes_max);
 #endif
   return {};
+}
+
+// When the machine runs out of memory a picture goes first, and not the process that has all of them. Without /proc, or
+// where it is read-only, the kernel decides.
+void go_first_when_memory_ends() {
+  const int descriptor = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  static_cast<void>(!write(descriptor, "1000", 4));
+  close(descriptor);
 }
 
 Result<void> drop_capabilities() {
@@ -110,7 +121,7 @@ constexpr std::array kAllowed = {
     // The socket and stderr.
     "read", "readv", "write", "writev", "recvfrom", "recvmsg", "sendmsg", "poll", "ppoll", "close", "lseek",
     // Memory.
-    "brk", "mmap", "munmap", "mremap", "mprotect", "madvise",
+    "brk", "munmap", "mremap", "mprotect", "madvise",
     // Threads.
     "futex", "futex_waitv", "set_robust_list", "get_robust_list", "rseq", "sched_yield", "sched_getaffinity", "gettid",
     "getpid", "getppid", "membarrier", "exit", "exit_group", "restart_syscall",
@@ -141,6 +152,8 @@ int allow_in_part(scmp_filter_ctx filter) {
   };
   // Threads, not processes.
   allow_if(SCMP_SYS(clone), {argument(0, CLONE_THREAD, CLONE_THREAD)});
+  // Both shared areas are mapped by now. What is mapped shared later would be outside of RLIMIT_DATA.
+  allow_if(SCMP_SYS(mmap), {argument(3, MAP_PRIVATE, MAP_TYPE)});
   // send(), not sendto() with an address.
   allow_if(SCMP_SYS(sendto), {argument(4, 0)});
   // Threads have names, and that is all.
@@ -203,6 +216,7 @@ Result<SandboxState> lock_down(std::uint64_t memory_bytes_max) {
   const int threads = count_threads();
   if (threads != 1) return fail(ErrorCode::kInternal, fmt::format("sandbox: the process has {} threads", threads));
   const pid_t parent = getppid();
+  go_first_when_memory_ends();
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed("PR_SET_NO_NEW_PRIVS", errno);
   PIXMILL_RETURN_IF_ERROR(drop_capabilities());
   if (prctl(PR_SET_DUMPABLE, 0) != 0) return failed("PR_SET_DUMPABLE", errno);

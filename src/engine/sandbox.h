@@ -1,6 +1,7 @@
-// Closes the sandbox around the calling process: no new privileges, no capabilities, no core dumps, bounded memory,
-// Landlock where the kernel has it, and a seccomp allow-list for every thread there is or will be. What remains is
-// computing, memory, threads and the descriptors that are open.
+// Closes the sandbox around the calling process: no new privileges, no capabilities, no core dumps, bounded memory (and
+// no new shared one, which no limit counts), first in line when the machine runs out of it, Landlock where the kernel
+// has it, and a seccomp allow-list for every thread there is or will be. What remains is computing, memory, threads and
+// the descriptors that are open.
 #pragma once
 
 #include <sys/types.h>

@@ -83,7 +83,8 @@ TEST(P31, AnEngineIsDeniedEverythingOnEveryThread) {
     EXPECT_EQ(attempt.errno_value, EPERM) << attempt.name << " on the " << attempt.thread << " thread";
   }
   EXPECT_EQ(threads, (std::set<std::string>{"main", "second", "libvips"}));
-  for (const char* name : {"open", "environ", "socket", "connect", "execve", "fork", "ptrace", "kill", "read_memory"}) {
+  for (const char* name :
+       {"open", "environ", "socket", "connect", "execve", "fork", "ptrace", "kill", "read_memory", "shared_memory"}) {
     EXPECT_TRUE(names.contains(name)) << name;
   }
   EXPECT_TRUE(all_denied(probed));
@@ -98,7 +99,7 @@ TEST(P31, TheSameAttemptsSucceedWithoutASandbox) {
     if (attempt.errno_value == 0) allowed.insert(attempt.thread + " " + attempt.name);
   }
   for (const char* thread : {"main", "second", "libvips"}) {
-    for (const char* name : {"open", "environ", "socket", "fork", "kill", "memfd"}) {
+    for (const char* name : {"open", "environ", "socket", "fork", "kill", "memfd", "shared_memory"}) {
       EXPECT_TRUE(allowed.contains(std::string(thread) + " " + name)) << thread << " " << name;
     }
   }
@@ -241,6 +242,24 @@ TEST(P32, MemoryIsBounded) {
   EXPECT_EQ(answer.error().code, ErrorCode::kEngineCrash);
 }
 #endif
+
+TEST(P32, MemoryThatNoLimitCountsIsNotToBeHad) {
+  OneEngine one;
+  ASSERT_TRUE(one.ready());
+  const auto answer = one.ask_evil("evil:eat-shared-memory");
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, ErrorCode::kEngineCrash);
+  EXPECT_THAT(answer.error().message, ::testing::HasSubstr("exit code 7")) << "not one page";
+}
+
+TEST(P32, AnEngineGoesFirstWhenTheMachineRunsOutOfMemory) {
+  OneEngine one;
+  ASSERT_TRUE(one.ready());
+  std::ifstream file("/proc/" + std::to_string(one.engine->pid()) + "/oom_score_adj");
+  int score = 0;
+  file >> score;
+  EXPECT_EQ(score, 1000);
+}
 
 TEST(SharedArea, IsReadOnlyForThoseWhoMayOnlyRead) {
   auto area = SharedArea::create("test", 8192);
