@@ -73,9 +73,21 @@ std::optional<std::string> on_picture(std::string_view source) {
   return std::nullopt;
 }
 
+// Fills most of the area for results, and then fails for want of room.
+std::optional<pixmill::image::Rendered> stand_in(std::string_view source) {
+  if (source != "evil:fill-and-fail") return std::nullopt;
+  pixmill::image::Rendered rendered;
+  for (int i = 0; i < 2; ++i) {
+    rendered.renditions.emplace_back();
+    rendered.renditions.back().bytes.assign(24 << 20, 'x');
+  }
+  return rendered;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + std::min(argc, 2), argv + argc);
-  return pixmill::engine::run_child_with_hooks(arguments, {.at_start = at_start, .on_picture = on_picture});
+  return pixmill::engine::run_child_with_hooks(arguments,
+                                               {.at_start = at_start, .on_picture = on_picture, .stand_in = stand_in});
 }

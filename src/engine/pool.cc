@@ -306,6 +306,9 @@ void Core::give_back(const EnginePtr& engine, bool healthy) {
   } else if (++engine->pictures >= options_.pictures_per_engine) {
     retire(engine, restarts_.recycled);
   } else {
+    // Whatever it says that it used, and whether it failed or not.
+    engine->input().trim(kAreaKept);
+    engine->output().trim(kAreaKept);
     idle_.push_back(engine);
   }
   serve_waiters();
@@ -338,7 +341,6 @@ Task<Result<image::Rendered>> Core::render_with(Lease& lease, std::string_view s
     count_failure(lease, answer.error());
     co_return std::unexpected(answer.error());
   }
-  engine.input().trim(source.size(), kAreaKept);
   if (const auto* failed = std::get_if<FailedAnswer>(&*answer)) {
     lease.set_healthy();
     co_return std::unexpected(failed->error);
@@ -378,7 +380,6 @@ Result<image::Rendered> Core::collect(Lease& lease, const RenderedAnswer& answer
     }
     rendered.renditions.push_back(std::move(rendition));
   }
-  lease.engine().output().trim(at, kAreaKept);
   lease.set_healthy();
   return rendered;
 }

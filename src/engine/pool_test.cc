@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -359,6 +360,27 @@ TEST(P32, APictureThatNeedsTooMuchMemoryIsTooLargeAndCostsNoEngine) {
   EXPECT_EQ(pool.restarts("crash"), 0);
 }
 #endif
+
+// What the areas shared with engines hold.
+std::uint64_t shared_bytes() {
+  std::uint64_t bytes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    if (!std::filesystem::read_symlink(entry.path(), gone).string().starts_with("/memfd:")) continue;
+    struct stat status {};
+    if (stat(entry.path().c_str(), &status) == 0) bytes += static_cast<std::uint64_t>(status.st_blocks) * 512;
+  }
+  return bytes;
+}
+
+TEST(P32, WhatAnEngineFillsIsGivenBackWhateverItSays) {
+  PoolOptions options = test_options();
+  options.output_bytes_max = 40 << 20;
+  TestPool pool(options);
+  EXPECT_EQ(error_code(pool.render("evil:fill-and-fail")), ErrorCode::kTooLarge);
+  EXPECT_EQ(pool.restarts("crash"), 0) << "the same engine goes on";
+  EXPECT_LE(shared_bytes(), 10U << 20);
+}
 
 // P33: time is bounded.
 

@@ -280,7 +280,7 @@ TEST(SharedArea, GivesPagesBack) {
   auto area = SharedArea::create("test", kBytes);
   ASSERT_TRUE(area);
   std::fill(area->bytes().begin(), area->bytes().end(), 'x');
-  area->trim(kBytes, 4096);
+  area->trim(4096);
   EXPECT_EQ(area->bytes()[4095], 'x');
   EXPECT_EQ(area->bytes()[8192], '\0');
 }

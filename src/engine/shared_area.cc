@@ -69,10 +69,10 @@ Result<UniqueFd> SharedArea::open_read_only() const {
   return read_only;
 }
 
-void SharedArea::trim(std::size_t used_bytes, std::size_t keep_bytes) const {
-  if (used_bytes <= keep_bytes) return;
+void SharedArea::trim(std::size_t keep_bytes) const {
+  if (size_ <= keep_bytes) return;
   const auto from = static_cast<off_t>(keep_bytes);
-  fallocate(descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, static_cast<off_t>(used_bytes) - from);
+  fallocate(descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, static_cast<off_t>(size_) - from);
 }
 
 }  // namespace pixmill::engine

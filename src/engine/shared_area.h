@@ -34,8 +34,8 @@ class SharedArea {
   // A second descriptor through which the area can be mapped for reading only. Needs /proc. Errors: kInternal.
   [[nodiscard]] Result<UniqueFd> open_read_only() const;
 
-  // In the parent: gives the pages above `keep_bytes` back after a picture of `used_bytes`.
-  void trim(std::size_t used_bytes, std::size_t keep_bytes) const;
+  // In the parent: gives the pages above `keep_bytes` back, however many of them were used.
+  void trim(std::size_t keep_bytes) const;
 
  private:
   UniqueFd descriptor_;
