@@ -53,7 +53,15 @@ bool decodes_without_warning(std::string_view file) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
-  const pixmill::image::TranscodeOptions options{.quality = data[0] % 100 + 1};
+  using pixmill::image::JpegTables;
+  using pixmill::image::TranscodeOptions;
+  const unsigned kind = data[1];
+  const TranscodeOptions options{.quality = data[0] % 100 + 1,
+                                 .tables = (kind & 8U) != 0 ? JpegTables::kStandard : JpegTables::kBalanced,
+                                 .rounding = static_cast<TranscodeOptions::Rounding>((kind >> 4) % 3),
+                                 .progressive = (kind & 64U) == 0,
+                                 .orientation = static_cast<int>(kind % 8) + 1,
+                                 .trim_partial_mcus = (kind & 128U) != 0};
   const std::string_view source(reinterpret_cast<const char*>(data + 2), size - 2);
   const auto result = pixmill::image::transcode_jpeg(source, options);
   if (result) {

@@ -11,7 +11,6 @@
 #include <jpeglib.h>
 
 #include "base/error.h"
-#include "image/jpeg/huffman_code.h"
 
 namespace pixmill::image::jpeg {
 
@@ -36,16 +35,16 @@ void set_up(Trap& trap) {
 unsigned below(Random& random, unsigned limit) { return static_cast<unsigned>(random() % limit); }
 
 // Mostly small values that thin out towards high frequencies, and now and then extremes.
-void fill_block(Random& random, JCOEFPTR block) {
+void fill_block(Random& random, JCOEFPTR block, const SampleOptions& options) {
   std::fill_n(block, DCTSIZE2, JCOEF{0});
-  block[0] = static_cast<JCOEF>(below(random, 8) == 0 ? static_cast<int>(below(random, 2048)) - 1024
-                                                      : static_cast<int>(below(random, 200)) - 100);
+  block[0] = static_cast<JCOEF>(below(random, 8) == 0 && !options.calm ? static_cast<int>(below(random, 2048)) - 1024
+                                                                       : static_cast<int>(below(random, 200)) - 100);
   const unsigned kind = below(random, 16);
-  if (kind == 0) return;
+  if (kind == 0 || options.flat) return;
   const unsigned density = kind == 1 ? 1 : below(random, 40) + 2;  // of 64; kind 1 has long runs of zeros
   for (unsigned i = 1; i < kBlockSize; ++i) {
     if (below(random, kBlockSize) >= density && kind != 2) continue;
-    const unsigned limit = kind == 3 ? 2047 : 2 + 120 / i;
+    const unsigned limit = kind == 3 && !options.calm ? 2047 : 2 + 120 / i;
     block[kRowMajor[i]] = static_cast<JCOEF>(static_cast<int>(below(random, limit)) - static_cast<int>(limit / 2));
   }
   if (kind == 4) block[kRowMajor[kBlockSize - 1]] = 1;
@@ -136,13 +135,16 @@ std::vector<jvirt_barray_ptr> request_arrays(jpeg_compress_struct& info) {
   return arrays;
 }
 
-void fill_arrays(jpeg_compress_struct& info, const std::vector<jvirt_barray_ptr>& arrays, Random& random) {
+void fill_arrays(jpeg_compress_struct& info, const std::vector<jvirt_barray_ptr>& arrays, Random& random,
+                 const SampleOptions& options) {
   for (int i = 0; i < info.num_components; ++i) {
     const jpeg_component_info& component = info.comp_info[i];
     for (JDIMENSION y = 0; y < component.height_in_blocks; ++y) {
       JBLOCKARRAY row = info.mem->access_virt_barray(reinterpret_cast<j_common_ptr>(&info),
                                                      arrays[static_cast<std::size_t>(i)], y, 1, TRUE);
-      for (JDIMENSION x = 0; x < component.width_in_blocks; ++x) fill_block(random, row[0][x]);
+      for (JDIMENSION x = 0; x < component.width_in_blocks; ++x) {
+        fill_block(random, row[0][x], options);
+      }
     }
   }
 }
@@ -205,7 +207,7 @@ std::string make_jpeg(const SampleOptions& options) {
   }
   auto arrays = request_arrays(info);
   jpeg_write_coefficients(&info, arrays.data());
-  fill_arrays(info, arrays, random);
+  fill_arrays(info, arrays, random, options);
   jpeg_finish_compress(&info);
   jpeg_destroy_compress(&info);
   std::string file(reinterpret_cast<const char*>(bytes), size);
@@ -242,6 +244,24 @@ std::optional<std::vector<std::uint8_t>> decode_pixels(std::string_view bytes) {
   });
   if (!good) return std::nullopt;
   return pixels;
+}
+
+HuffmanCode standard_ac_code(bool chroma) {
+  Trap trap;
+  set_up(trap);
+  jpeg_compress_struct info{};
+  info.err = &trap.manager;
+  jpeg_create_compress(&info);
+  info.in_color_space = JCS_YCbCr;
+  info.input_components = 3;
+  jpeg_set_defaults(&info);
+  const JHUFF_TBL& table = *info.ac_huff_tbl_ptrs[chroma ? 1 : 0];
+  HuffmanCode code;
+  std::copy(std::begin(table.bits), std::end(table.bits), code.count.begin());
+  std::copy(std::begin(table.huffval), std::end(table.huffval), code.symbols.begin());
+  code.count[0] = 0;
+  jpeg_destroy_compress(&info);
+  return code;
 }
 
 unsigned case_count(unsigned count) {

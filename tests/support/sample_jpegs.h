@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "image/jpeg/huffman_code.h"
 #include "image/jpeg/zigzag.h"
 
 namespace pixmill::image::jpeg {
@@ -45,6 +46,8 @@ struct SampleOptions {
   SampleProcess process = SampleProcess::kInterleaved;
   unsigned restart_interval = 0;
   int quality = 90;
+  bool flat = false;  // means alone
+  bool calm = false;  // no extremes: pixels stay so near their range that decoders agree on them
   std::uint32_t seed = 1;
 };
 
@@ -55,6 +58,9 @@ struct SampleOptions {
 
 // Pixels as RGB or grey, rows × columns × bands; nullopt when libjpeg cannot decode the file, or warns.
 [[nodiscard]] std::optional<std::vector<std::uint8_t>> decode_pixels(std::string_view bytes);
+
+// libjpeg's code for AC coefficients where no other is given.
+[[nodiscard]] HuffmanCode standard_ac_code(bool chroma);
 
 // Every loop of many cases: `count` when PIXMILL_TEST_LONG is set, else a tenth.
 [[nodiscard]] unsigned case_count(unsigned count);

@@ -16,4 +16,19 @@ BlockStore::BlockStore(const Frame& frame, std::size_t tokens_expected) : tokens
   }
 }
 
+void fill_padding(const Frame& frame, BlockStore& store) {
+  for (unsigned i = 0; i < frame.component_count; ++i) {
+    const Component& component = frame.component_array[i];
+    BlockPlane& plane = store.planes[i];
+    for (std::uint32_t y = 0; y < component.padded_high; ++y) {
+      const std::uint32_t first = y < component.blocks_high ? component.blocks_wide : 0;
+      for (std::uint32_t x = first; x < component.padded_wide; ++x) {
+        const std::size_t block = std::size_t{y} * plane.stride + x;
+        plane.means[block] = plane.means[x > 0 && x >= component.blocks_wide ? block - 1 : block - plane.stride];
+        plane.coefficients[block] = i == 0 ? kAcLuma : kAcChroma;  // the shared ends
+      }
+    }
+  }
+}
+
 }  // namespace pixmill::image::jpeg

@@ -33,4 +33,8 @@ struct BlockStore {
   std::vector<BlockPlane> planes;  // by component
 };
 
+// Makes blocks that only fill up MCUs cost next to nothing: no coefficients, and the mean of their neighbour. Not for a
+// store whose tokens are to be written as they are.
+void fill_padding(const Frame& frame, BlockStore& store);
+
 }  // namespace pixmill::image::jpeg

@@ -46,6 +46,7 @@ struct Part {
   AcTable ac;
   const Requantiser* requantiser = nullptr;
   BlockPlane* plane = nullptr;
+  Channel channel = Channel::kLuma;
   unsigned dc_code = kDcLuma;  // for what is written
   unsigned ac_code = kAcLuma;
   std::uint32_t h = 1;
@@ -62,7 +63,8 @@ struct Unit {
 
 class Decoder {
  public:
-  Decoder(const Scan& scan, const Frame& frame, std::span<const Requantiser> requantisers, BlockStore& store);
+  Decoder(const Scan& scan, const Frame& frame, std::span<const Requantiser> requantisers, const BlockCoder* coder,
+          BlockStore& store);
   ScanEnd decode();
 
  private:
@@ -70,7 +72,10 @@ class Decoder {
   bool decode_row(std::uint32_t y, std::uint32_t first, std::uint32_t last);
   bool restart();
   int read_mean_difference(BitReader& reader, const DcTable& table);
-  Token* read_coefficients(BitReader& reader, const Part& part, Token* out);
+  template <class Take>
+  void read_coefficients(BitReader& reader, const Part& part, const Take& take);
+  Token* write_coefficients(BitReader& reader, const Part& part, Token* out);
+  Token* code_coefficients(BitReader& reader, const Part& part, Token* out);
   template <class Table>
   CodeEntry find_long(const BitReader& reader, const Table& table);
 
@@ -82,16 +87,19 @@ class Decoder {
   std::uint32_t mcus_wide_ = 0;
   std::uint32_t mcus_high_ = 0;
   std::uint32_t restart_interval_ = 0;
+  const BlockCoder* coder_;
   Tokens& tokens_;
   ScanEnd end_ = ScanEnd::kComplete;
 };
 
-Decoder::Decoder(const Scan& scan, const Frame& frame, std::span<const Requantiser> requantisers, BlockStore& store)
+Decoder::Decoder(const Scan& scan, const Frame& frame, std::span<const Requantiser> requantisers,
+                 const BlockCoder* coder, BlockStore& store)
     : data_(scan.coded, scan.restart_interval > 0),
       reader_(data_.piece(0)),
       mcus_wide_(frame.mcus_wide),
       mcus_high_(frame.mcus_high),
       restart_interval_(scan.restart_interval),
+      coder_(coder),
       tokens_(store.tokens) {
   parts_.reserve(scan.components.size());
   for (unsigned i = 0; i < scan.components.size(); ++i) {
@@ -100,6 +108,7 @@ Decoder::Decoder(const Scan& scan, const Frame& frame, std::span<const Requantis
     Part& part = parts_.emplace_back(DcTable(scan.dc_codes[source.dc_code]), AcTable(scan.ac_codes[source.ac_code]));
     part.requantiser = &requantisers[source.index];
     part.plane = &store.planes[source.index];
+    part.channel = source.index == 0 ? Channel::kLuma : Channel::kChroma;
     part.dc_code = source.index == 0 ? kDcLuma : kDcChroma;
     part.ac_code = source.index == 0 ? kAcLuma : kAcChroma;
     part.h = component.h;
@@ -164,10 +173,12 @@ inline int Decoder::read_mean_difference(BitReader& reader, const DcTable& table
   return value.negative != 0 ? -magnitude : magnitude;
 }
 
-// Begins with what reading the mean left of a refill: at most 27 of 56 bits are gone, and a symbol takes at most 26.
-inline Token* Decoder::read_coefficients(BitReader& reader, const Part& part, Token* out) {
+// Calls `take(position, value)` for every symbol of a block; where there is no coefficient the value is 0, and the
+// position may lie behind the block. Begins with what reading the mean left of a refill: at most 27 of 56 bits are
+// gone, and a symbol takes at most 26.
+template <class Take>
+inline void Decoder::read_coefficients(BitReader& reader, const Part& part, const Take& take) {
   unsigned position = 0;
-  unsigned written = 0;  // position of the last coefficient that did not become 0
   const auto read_one = [&]() __attribute__((always_inline)) {
     CodeEntry entry = part.ac.find(reader.window());
     if (entry == 0) [[unlikely]]
@@ -175,10 +186,7 @@ inline Token* Decoder::read_coefficients(BitReader& reader, const Part& part, To
     const Value value = value_at(reader.window(), entry);
     reader.drop(total_bits(entry));
     position += advance(entry);
-    const std::uint32_t magnitude = part.requantiser->scale(position, value.magnitude);
-    *out = kValueTokens[2 * magnitude + value.negative] + placement(part.ac_code, written, position);
-    out += magnitude > 0 ? 1 : 0;
-    written = magnitude > 0 ? position : written;
+    take(position, value);
     return position < kBlockSize - 1;
   };
   bool inside = read_one();
@@ -187,8 +195,33 @@ inline Token* Decoder::read_coefficients(BitReader& reader, const Part& part, To
     inside = read_one() && read_one();
   }
   if (position >= kBlockSize && position < kEndAdvance) end_ = ScanEnd::kOdd;
+}
+
+// Without branches: each coefficient is written, and what has become 0 is written over.
+inline Token* Decoder::write_coefficients(BitReader& reader, const Part& part, Token* out) {
+  unsigned written = 0;  // position of the last coefficient that did not become 0
+  read_coefficients(
+      reader, part, [&](unsigned position, Value value) __attribute__((always_inline)) {
+        const std::uint32_t magnitude = part.requantiser->nearest(position, value.magnitude);
+        *out = kValueTokens[2 * magnitude + value.negative] + placement(part.ac_code, written, position);
+        out += magnitude > 0 ? 1 : 0;
+        written = magnitude > 0 ? position : written;
+      });
   *out = end_token(part.ac_code, written);
   return out + 1;
+}
+
+inline Token* Decoder::code_coefficients(BitReader& reader, const Part& part, Token* out) {
+  std::array<Candidate, kCandidatesMax + 1> candidates;
+  std::size_t count = 0;
+  const std::uint32_t least = part.requantiser->least_candidate;
+  read_coefficients(
+      reader, part, [&](unsigned position, Value value) __attribute__((always_inline)) {
+        const std::uint32_t scaled = part.requantiser->candidate(position, value.magnitude);
+        candidates[count] = scaled << kCandidateShift | value.negative * kCandidateNegative | position % kBlockSize;
+        count += scaled >= least ? 1 : 0;
+      });
+  return coder_->write({candidates.data(), count}, part.channel, out);
 }
 
 bool Decoder::decode_row(std::uint32_t y, std::uint32_t first, std::uint32_t last) {
@@ -204,13 +237,13 @@ bool Decoder::decode_row(std::uint32_t y, std::uint32_t first, std::uint32_t las
       reader.refill();
       part.source_mean += read_mean_difference(reader, part.dc);
       const int magnitude =
-          static_cast<int>(part.requantiser->scale(0, static_cast<std::uint32_t>(std::abs(part.source_mean))));
+          static_cast<int>(part.requantiser->nearest(0, static_cast<std::uint32_t>(std::abs(part.source_mean))));
       const int mean = part.source_mean < 0 ? -magnitude : magnitude;
       *out++ = mean_token(part.dc_code, mean - part.mean);
       part.mean = mean;
       part.plane->means[block] = static_cast<std::int16_t>(mean);
       part.plane->coefficients[block] = static_cast<std::uint32_t>(out - begin);
-      out = read_coefficients(reader, part, out);
+      out = coder_ == nullptr ? write_coefficients(reader, part, out) : code_coefficients(reader, part, out);
       if (part.source_mean < kDcMin || part.source_mean > kDcMax) end_ = ScanEnd::kOdd;
       if (reader.overrun()) end_ = ScanEnd::kDataEnded;
       if (end_ != ScanEnd::kComplete) return false;
@@ -224,8 +257,8 @@ bool Decoder::decode_row(std::uint32_t y, std::uint32_t first, std::uint32_t las
 }  // namespace
 
 ScanEnd decode_scan(const Scan& scan, const Frame& frame, std::span<const Requantiser> requantisers,
-                    BlockStore& store) {
-  return Decoder(scan, frame, requantisers, store).decode();
+                    const BlockCoder* coder, BlockStore& store) {
+  return Decoder(scan, frame, requantisers, coder, store).decode();
 }
 
 }  // namespace pixmill::image::jpeg

@@ -18,24 +18,24 @@ TEST(NearestRequantiser, RoundsExactlyForEveryStepAndValue) {
   const unsigned stride = case_count(10) == 10 ? 1 : 13;
   for (unsigned to = 1; to <= 255; ++to) {
     for (unsigned from = 1; from <= to; from += stride) {
-      const Requantiser requantiser = nearest_requantiser(filled(from), filled(to));
+      const Requantiser requantiser = make_requantiser(filled(from), filled(to), Rounding::kNearest);
       for (unsigned value = 0; value <= 1024; ++value) {
         const unsigned exact = (2 * value * from + to - 1) / (2 * to);
-        if (requantiser.scale(5, value) != exact) FAIL() << value << " × " << from << " / " << to;
+        if (requantiser.nearest(5, value) != exact) FAIL() << value << " × " << from << " / " << to;
       }
     }
   }
 }
 
 TEST(NearestRequantiser, KeepsValuesWhereStepsStay) {
-  const Requantiser requantiser = nearest_requantiser(filled(65'535), filled(65'535));
-  for (unsigned value = 0; value <= 1024; ++value) ASSERT_EQ(requantiser.scale(63, value), value);
+  const Requantiser requantiser = make_requantiser(filled(65'535), filled(65'535), Rounding::kNearest);
+  for (unsigned value = 0; value <= 1024; ++value) ASSERT_EQ(requantiser.nearest(63, value), value);
 }
 
 TEST(NearestRequantiser, GivesNothingBehindTheBlock) {
-  const Requantiser requantiser = nearest_requantiser(filled(1), filled(1));
+  const Requantiser requantiser = make_requantiser(filled(1), filled(1), Rounding::kNearest);
   for (unsigned position = kBlockSize; position <= kPositionMax; ++position) {
-    ASSERT_EQ(requantiser.scale(position, 1023), 0U);
+    ASSERT_EQ(requantiser.nearest(position, 1023), 0U);
   }
 }
 
@@ -56,6 +56,16 @@ TEST(CoarserOf, NeverRefines) {
   EXPECT_EQ(coarser[0], 12);
   EXPECT_EQ(coarser[3], 400);
   EXPECT_EQ(coarser_of(source, filled(2)), source);
+}
+
+TEST(Coarseness, IsTheRatioOfTheStepsThatMatter) {
+  EXPECT_DOUBLE_EQ(coarseness(filled(12), filled(12)), 1);
+  EXPECT_DOUBLE_EQ(coarseness(filled(20), filled(10)), 2);
+  QuantTable high = filled(10);
+  high[40] = 255;
+  EXPECT_DOUBLE_EQ(coarseness(high, filled(10)), 1);
+  // Qualities 75 and 50 of libjpeg's scale: half the steps.
+  EXPECT_NEAR(coarseness(standard_table(Channel::kLuma, 50), standard_table(Channel::kLuma, 75)), 2, 0.1);
 }
 
 }  // namespace

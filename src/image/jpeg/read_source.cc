@@ -98,6 +98,9 @@ Result<void> SourceReader::take(const JpegSegment& segment) {
     case kMarkerApp0:
       take_jfif(payload);
       return {};
+    case kMarkerApp2:
+      source_.has_profile = source_.has_profile || payload.starts_with("ICC_PROFILE\0"sv);
+      return {};
     case kMarkerApp14:
       if (payload.starts_with("Adobe"sv) && payload.size() >= 12) {
         adobe_transform_ = static_cast<std::uint8_t>(payload[11]);
@@ -178,6 +181,11 @@ Result<void> SourceReader::take_frame(const JpegSegment& segment) {
     blocks_per_mcu += component.h * component.v;
   }
   if (blocks_per_mcu > kBlocksPerMcuMax) return odd("too many blocks in an MCU");
+  // A block's mean takes a bit at least, and of an MCU's blocks no more than three quarters fill it up: a header cannot
+  // claim more memory than the file is worth.
+  constexpr std::uint64_t kBlocksPerByteMax = 8 * 4;
+  const std::uint64_t blocks = std::uint64_t{frame.mcus_wide} * frame.mcus_high * blocks_per_mcu;
+  if (blocks > kBlocksPerByteMax * bytes_.size()) return std::unexpected(data_ended(bytes_));
   return {};
 }
 
@@ -231,7 +239,7 @@ Result<void> SourceReader::take_scan(const JpegSegment& segment) {
 }
 
 Result<void> SourceReader::check_scan(const Scan& scan) const {
-  // Every block takes a bit for its mean and one for its end at least; so a header cannot claim more than its data.
+  // Every block takes a bit for its mean and one for its end at least.
   constexpr std::uint64_t kBlocksPerByteMax = 4;
   const auto components = source_.frame.components();
   std::uint64_t blocks = 0;

@@ -40,6 +40,7 @@ struct Density {
 struct Source {
   Frame frame;
   Density density;
+  bool has_profile = false;  // ICC, whole or not
   bool progressive = false;
   // Empty when progressive; else every component stands in exactly one scan, and the codes it names are valid.
   std::vector<Scan> scans;

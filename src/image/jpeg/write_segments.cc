@@ -1,10 +1,6 @@
-#include "image/jpeg/write_file.h"
+#include "image/jpeg/write_segments.h"
 
 #include <algorithm>
-#include <initializer_list>
-
-#include "image/jpeg/append_tokens.h"
-#include "image/jpeg/token.h"
 
 namespace pixmill::image::jpeg {
 
@@ -12,19 +8,23 @@ using namespace std::string_view_literals;
 
 namespace {
 
-constexpr std::uint8_t kSof0 = 0xC0;
-constexpr std::uint8_t kSof1 = 0xC1;
+constexpr std::uint8_t kSof0 = 0xC0;  // baseline
+constexpr std::uint8_t kSof1 = 0xC1;  // the same with steps above 255
+constexpr std::uint8_t kSof2 = 0xC2;  // progressive
 constexpr std::uint8_t kDht = 0xC4;
 constexpr std::uint8_t kEoi = 0xD9;
 constexpr std::uint8_t kSos = 0xDA;
 constexpr std::uint8_t kDqt = 0xDB;
 constexpr std::uint8_t kApp0 = 0xE0;
+constexpr std::uint8_t kApp1 = 0xE1;
+constexpr std::uint8_t kApp2 = 0xE2;
+constexpr std::size_t kPayloadMax = 65'533;
 constexpr unsigned kByteMax = 255;
 
 void put_u8(std::string& out, unsigned value) { out.push_back(static_cast<char>(value)); }
 void put_u16(std::string& out, unsigned value) {
-  put_u8(out, value >> 8 & 0xFFU);
-  put_u8(out, value & 0xFFU);
+  put_u8(out, value >> 8 & kByteMax);
+  put_u8(out, value & kByteMax);
 }
 
 void put_segment(std::string& out, std::uint8_t marker, std::string_view payload) {
@@ -43,6 +43,25 @@ void put_jfif(std::string& out, const Density& density) {
   put_segment(out, kApp0, payload);
 }
 
+void put_app1(std::string& out, std::string_view name, std::string_view content) {
+  if (content.empty() || name.size() + content.size() > kPayloadMax) return;
+  put_segment(out, kApp1, std::string(name).append(content));
+}
+
+// In as many pieces as it takes, numbered from 1 (ICC.1:2022 annex B.4).
+void put_icc(std::string& out, std::string_view profile) {
+  constexpr std::string_view kName = "ICC_PROFILE\0"sv;
+  constexpr std::size_t kPieceMax = kPayloadMax - kName.size() - 2;
+  const std::size_t count = (profile.size() + kPieceMax - 1) / kPieceMax;
+  if (count > kByteMax) return;
+  for (unsigned i = 0; i < count; ++i) {
+    std::string payload(kName);
+    put_u8(payload, i + 1);
+    put_u8(payload, static_cast<unsigned>(count));
+    put_segment(out, kApp2, payload.append(profile.substr(i * kPieceMax, kPieceMax)));
+  }
+}
+
 // The first component with the same table, whose number the table gets.
 unsigned table_number(const CodedPicture& picture, unsigned component) {
   const auto& tables = picture.quant_tables;
@@ -53,19 +72,23 @@ bool is_wide(const QuantTable& table) {
   return std::any_of(table.begin(), table.end(), [](unsigned step) { return step > kByteMax; });
 }
 
-void put_quant_tables(std::string& out, const CodedPicture& picture) {
+// Returns whether a step is above 255, which baseline does not have and libjpeg allows in its extension.
+bool put_quant_tables(std::string& out, const CodedPicture& picture) {
+  bool any_wide = false;
   for (unsigned i = 0; i < picture.frame.component_count; ++i) {
     if (table_number(picture, i) != i) continue;
     const QuantTable& table = picture.quant_tables[i];
     const bool wide = is_wide(table);
+    any_wide = any_wide || wide;
     std::string payload;
     put_u8(payload, (wide ? 0x10U : 0U) | i);
     for (const unsigned step : table) {
       if (wide) put_u8(payload, step >> 8);
-      put_u8(payload, step & 0xFFU);
+      put_u8(payload, step & kByteMax);
     }
     put_segment(out, kDqt, payload);
   }
+  return any_wide;
 }
 
 void put_frame(std::string& out, const CodedPicture& picture, std::uint8_t marker) {
@@ -92,7 +115,24 @@ void put_huffman_code(std::string& out, const HuffmanCode& code, unsigned number
   put_segment(out, kDht, payload);
 }
 
-// Makes a code for every set of symbols that is used, and writes it.
+void put_band(std::string& out, Band band) {
+  put_u8(out, band.first);
+  put_u8(out, band.last);
+  put_u8(out, 0);  // all bits of the values at once
+}
+
+}  // namespace
+
+void put_head(std::string& out, const CodedPicture& picture, const FileHead& head, Process process) {
+  out += "\xFF\xD8"sv;
+  put_jfif(out, head.density);
+  put_app1(out, "Exif\0\0"sv, head.exif);
+  put_app1(out, "http://ns.adobe.com/xap/1.0/\0"sv, head.xmp);
+  put_icc(out, head.icc);
+  const bool wide = put_quant_tables(out, picture);
+  put_frame(out, picture, process == Process::kProgressive ? kSof2 : wide ? kSof1 : kSof0);
+}
+
 std::array<HuffmanCode, kCodeCount> put_codes(std::string& out, const Frequencies& frequencies) {
   std::array<HuffmanCode, kCodeCount> codes;
   for (unsigned number = 0; number < kCodeCount; ++number) {
@@ -102,85 +142,30 @@ std::array<HuffmanCode, kCodeCount> put_codes(std::string& out, const Frequencie
   return codes;
 }
 
-void put_interleaved_scan(std::string& out, const CodedPicture& picture, unsigned last_position) {
+void put_interleaved_scan(std::string& out, const CodedPicture& picture, Band band) {
   std::string payload;
   put_u8(payload, picture.frame.component_count);
   for (unsigned i = 0; i < picture.frame.component_count; ++i) {
     put_u8(payload, i + 1);
-    put_u8(payload, i == 0 ? 0U : 0x11U);
+    const unsigned ac_code = band.last > 0 ? 0x01U : 0U;
+    put_u8(payload, i == 0 ? 0U : 0x10U | ac_code);
   }
-  put_u8(payload, 0);
-  put_u8(payload, last_position);
-  put_u8(payload, 0);
+  put_band(payload, band);
   put_segment(out, kSos, payload);
 }
 
-// Calls `visit(component, block)` for every block of MCU row `y` in the order of an interleaved scan.
-template <class Visit>
-void visit_mcu_row(const CodedPicture& picture, std::uint32_t y, const Visit& visit) {
-  for (std::uint32_t x = 0; x < picture.frame.mcus_wide; ++x) {
-    for (unsigned i = 0; i < picture.frame.component_count; ++i) {
-      const Component& component = picture.frame.component_array[i];
-      for (std::uint32_t dy = 0; dy < component.v; ++dy) {
-        for (std::uint32_t dx = 0; dx < component.h; ++dx) {
-          visit(i, picture.views[i].at(x * component.h + dx, y * component.v + dy));
-        }
-      }
-    }
-  }
+void put_component_scan(std::string& out, unsigned component, Band band) {
+  std::string payload;
+  put_u8(payload, 1);
+  put_u8(payload, component + 1);
+  put_u8(payload, component == 0 ? 0U : 1U);
+  put_band(payload, band);
+  put_segment(out, kSos, payload);
 }
 
-// A baseline scan's tokens when the store has them in another order.
-Tokens reordered_tokens(const CodedPicture& picture) {
-  std::size_t blocks_per_mcu = 0;
-  for (const Component& component : picture.frame.components()) blocks_per_mcu += component.h * component.v;
-  Tokens tokens(picture.store->tokens.size());
-  std::array<int, kComponentsMax> mean{};
-  for (std::uint32_t y = 0; y < picture.frame.mcus_high; ++y) {
-    Token* out = tokens.tail(picture.frame.mcus_wide * blocks_per_mcu * kBlockTokensMax);
-    visit_mcu_row(picture, y, [&](unsigned component, std::size_t block) {
-      const int next = picture.mean_of(component, block);
-      *out++ = mean_token(component == 0 ? kDcLuma : kDcChroma, next - mean[component]);
-      mean[component] = next;
-      const Token* from = picture.coefficients_of(component, block);
-      do {
-        *out++ = *from;
-      } while (!ends_block(*from++));
-    });
-    tokens.commit(out);
-  }
-  return tokens;
-}
-
-void put_baseline_scan(std::string& out, const CodedPicture& picture, std::span<const Token> tokens) {
-  Frequencies frequencies = count_symbols(tokens);
-  frequencies[kAcLuma][kNothingSymbol] = frequencies[kAcChroma][kNothingSymbol] = 0;
-  const auto codes = put_codes(out, frequencies);
-  put_interleaved_scan(out, picture, kBlockSize - 1);
-  TokenCodes(codes, BlockEnds::kSingle).append(tokens, out);
-}
-
-}  // namespace
-
-std::string write_baseline(const CodedPicture& picture, const FileHead& head) {
-  std::string out;
-  out.reserve(1024 + picture.store->tokens.size());
-  out += "\xFF\xD8"sv;
-  put_jfif(out, head.density);
-  put_quant_tables(out, picture);
-  const auto components = picture.frame.components();
-  const bool wide = std::any_of(components.begin(), components.end(), [&](const Component& component) {
-    return is_wide(picture.quant_tables[static_cast<std::size_t>(&component - components.data())]);
-  });
-  put_frame(out, picture, wide ? kSof1 : kSof0);
-  if (picture.in_order) {
-    put_baseline_scan(out, picture, picture.store->tokens.elements().subspan(kCodeCount));
-  } else {
-    put_baseline_scan(out, picture, reordered_tokens(picture).elements());
-  }
+void put_end(std::string& out) {
   put_u8(out, 0xFF);
   put_u8(out, kEoi);
-  return out;
 }
 
 }  // namespace pixmill::image::jpeg
