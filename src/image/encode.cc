@@ -75,7 +75,12 @@ Result<std::string> encode_with_jpeg(const Picture& picture, const EncodeOptions
   RowReader reader(picture.get());
   const RowSource rows = [&](std::uint32_t y) { return reader.row(y); };
   auto encoded = encode_jpeg(size_of(picture), static_cast<std::uint32_t>(vips_image_get_bands(picture.get())), rows,
-                             {.quality = options.quality, .exif = metadata.exif, .xmp = metadata.xmp});
+                             {.quality = options.quality,
+                              .tables = options.tables,
+                              .progressive = options.progressive,
+                              .trellis = options.effort >= kTrellisEffort,
+                              .exif = metadata.exif,
+                              .xmp = metadata.xmp});
   if (!encoded && reader.failed()) return vips_failed();
   return encoded;
 }

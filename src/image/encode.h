@@ -11,10 +11,17 @@
 
 namespace pixmill::image {
 
+inline constexpr int kDefaultEffort = 4;  // of 1 to 9
+inline constexpr int kTrellisEffort = 7;  // JPEG weighs each coefficient against its bits from here on
+
 struct EncodeOptions {
   Format format = Format::kJpeg;
   int quality = 80;                      // of JPEG and WebP
   Metadata metadata = Metadata::kStrip;  // kKeep: EXIF, with orientation 1, and XMP
+  // Of JPEG alone:
+  JpegTables tables = JpegTables::kBalanced;
+  bool progressive = true;
+  int effort = kDefaultEffort;
 };
 
 // What is used when a recipe names no quality; 0 for lossless formats.

@@ -1,18 +1,18 @@
 #include "image/jpeg_codec.h"
 
 #include <algorithm>
+#include <array>
 #include <csetjmp>
 #include <cstdio>
-#include <cstring>
 #include <exception>
 #include <type_traits>
-#include <vector>
 
 // libjpeg's headers want <cstdio> before them, and this order.
 #include <jpeglib.h>
 
 #include <jerror.h>
 
+#include "image/jpeg/quantisation.h"
 #include "image/truncation.h"
 
 namespace pixmill::image {
@@ -223,42 +223,56 @@ class Compressor {
 // A guess at a JPEG's size, so that the buffer seldom grows.
 std::size_t guess_bytes(SizePx size) { return 16'384 + std::size_t{size.width} * size.height / 8; }
 
-// Optimised Huffman tables need all coefficients at once, 3 bytes a pixel at 4:2:0; above this memory matters more than
-// 5 % of bytes.
-boolean may_optimise(SizePx size) {
-  constexpr std::uint64_t kPixelsMax = 50'000'000;
-  return std::uint64_t{size.width} * size.height <= kPixelsMax ? TRUE : FALSE;
-}
-
 // Chroma at half the resolution is not seen at usual qualities; whoever asks for 90 or more wants it whole.
 constexpr int kFullChromaQuality = 90;
 
-void write_app1(jpeg_compress_struct& info, std::string_view prefix, std::string_view payload) {
-  constexpr std::size_t kSegmentMax = 65'533;
-  if (payload.empty() || prefix.size() + payload.size() > kSegmentMax) return;
-  jpeg_write_m_header(&info, JPEG_APP0 + 1, static_cast<unsigned>(prefix.size() + payload.size()));
-  for (const char byte : prefix) jpeg_write_m_byte(&info, static_cast<unsigned char>(byte));
-  for (const char byte : payload) jpeg_write_m_byte(&info, static_cast<unsigned char>(byte));
+// The trellis decides between values that have a finer step than they will be written with.
+constexpr unsigned kFinerForTrellis = 4;
+
+void set_steps(jpeg_compress_struct& info, int number, jpeg::Channel channel, const JpegOptions& options) {
+  const jpeg::QuantTable table = options.tables == JpegTables::kBalanced
+                                     ? jpeg::balanced_table(channel, options.quality)
+                                     : jpeg::standard_table(channel, options.quality);
+  std::array<unsigned, jpeg::kBlockSize> steps{};
+  for (unsigned i = 0; i < jpeg::kBlockSize; ++i) {
+    const unsigned step = options.trellis ? table[i] / kFinerForTrellis : table[i];
+    steps[jpeg::kRowMajor[i]] = std::max(step, 1U);
+  }
+  constexpr int kAsTheyAre = 100;  // percent
+  jpeg_add_quant_table(&info, number, steps.data(), kAsTheyAre, TRUE);
 }
 
-// After jpeg_start_compress.
-void write_metadata(jpeg_compress_struct& info, const JpegOptions& options) {
-  write_app1(info, "Exif\0\0"sv, options.exif);
-  write_app1(info, "http://ns.adobe.com/xap/1.0/\0"sv, options.xmp);
-}
-
-void set_up_pixel_encoder(jpeg_compress_struct& info, SizePx size, std::uint32_t bands, int quality) {
+void set_up_pixel_encoder(jpeg_compress_struct& info, SizePx size, std::uint32_t bands, const JpegOptions& options) {
   info.image_width = size.width;
   info.image_height = size.height;
   info.input_components = static_cast<int>(bands);
   info.in_color_space = bands == 1 ? JCS_GRAYSCALE : JCS_RGB;
   jpeg_set_defaults(&info);
-  jpeg_set_quality(&info, quality, TRUE);
-  info.optimize_coding = may_optimise(size);
-  if (bands == 3 && quality >= kFullChromaQuality) {
+  set_steps(info, 0, jpeg::Channel::kLuma, options);
+  set_steps(info, 1, jpeg::Channel::kChroma, options);
+  if (bands == 3 && options.quality >= kFullChromaQuality) {
     info.comp_info[0].h_samp_factor = 1;
     info.comp_info[0].v_samp_factor = 1;
   }
+}
+
+// libjpeg's file, which has the standard Huffman codes, coded as it is to be. That takes less time than libjpeg's own
+// way to optimal codes, and less memory: no array of all coefficients.
+Result<std::string> code_well(std::string_view file, const JpegOptions& options) {
+  TranscodeOptions transcode{.quality = 100,  // which keeps every coefficient
+                             .tables = JpegTables::kStandard,
+                             .rounding = TranscodeOptions::Rounding::kNearest,
+                             .progressive = options.progressive,
+                             .exif = options.exif,
+                             .xmp = options.xmp};
+  if (options.trellis) {
+    transcode.quality = options.quality;
+    transcode.tables = options.tables;
+    transcode.rounding = TranscodeOptions::Rounding::kTrellis;
+  }
+  auto coded = transcode_jpeg(file, transcode);
+  if (coded || coded.error().code == ErrorCode::kTooLarge) return coded;
+  return fail(ErrorCode::kInternal, "the jpeg encoder failed", coded.error().message + ": " + coded.error().detail);
 }
 
 // ---- decoding
@@ -279,169 +293,6 @@ void read_rows(jpeg_decompress_struct& info, std::uint8_t* bytes) {
     jpeg_read_scanlines(&info, rows, count);
   }
   jpeg_finish_decompress(&info);
-}
-
-// ---- recoding plane by plane
-
-constexpr JDIMENSION kGroupRows = 16;  // luma rows that go through at once: one row of 4:2:0 blocks
-constexpr JDIMENSION kBlock = 8;
-
-// How many luma samples there are to a chroma sample, across and down.
-struct Sampling {
-  JDIMENSION across = 1;
-  JDIMENSION down = 1;
-  bool operator==(const Sampling&) const = default;
-};
-
-// nullopt for what recoding does not take.
-std::optional<Sampling> usual_sampling(const jpeg_decompress_struct& info) {
-  if (info.data_precision != 8) return std::nullopt;
-  if (info.num_components == 1 && info.jpeg_color_space == JCS_GRAYSCALE && info.comp_info[0].h_samp_factor <= 2 &&
-      info.comp_info[0].v_samp_factor <= 2) {
-    return Sampling{};
-  }
-  if (info.num_components != 3 || info.jpeg_color_space != JCS_YCbCr) return std::nullopt;
-  for (int i = 1; i < 3; ++i) {
-    if (info.comp_info[i].h_samp_factor != 1 || info.comp_info[i].v_samp_factor != 1) return std::nullopt;
-  }
-  const int across = info.comp_info[0].h_samp_factor;
-  const int down = info.comp_info[0].v_samp_factor;
-  if (across > 2 || down > 2) return std::nullopt;
-  return Sampling{.across = static_cast<JDIMENSION>(across), .down = static_cast<JDIMENSION>(down)};
-}
-
-// kGroupRows rows of one plane. Rows are longer than the picture by up to two blocks, for the padding of the last ones.
-class PlaneRows {
- public:
-  explicit PlaneRows(JDIMENSION width_px)
-      : row_bytes_((std::size_t{width_px} + 3 * kBlock - 1) / kBlock * kBlock), bytes_(row_bytes_ * kGroupRows) {
-    for (JDIMENSION i = 0; i < kGroupRows; ++i) rows_[i] = bytes_.data() + i * row_bytes_;
-  }
-  [[nodiscard]] JSAMPARRAY from(JDIMENSION row) { return rows_ + row; }
-  [[nodiscard]] JSAMPROW row(JDIMENSION at) { return rows_[at]; }
-  // Repeats the last column and the last row outwards, as encoders do, so that padding costs few bits.
-  void extend(JDIMENSION width_px, JDIMENSION rows) {
-    for (JDIMENSION i = 0; i < rows; ++i) {
-      std::memset(rows_[i] + width_px, rows_[i][width_px - 1], row_bytes_ - width_px);
-    }
-    for (JDIMENSION i = std::max<JDIMENSION>(rows, 1); i < kGroupRows; ++i) {
-      std::memcpy(rows_[i], rows_[i - 1], row_bytes_);
-    }
-  }
-
- private:
-  std::size_t row_bytes_;
-  std::vector<JSAMPLE> bytes_;
-  JSAMPROW rows_[kGroupRows];
-};
-
-// Means of neighbours, rounded up and down in turn so that the whole gets no brighter (libjpeg's own pattern).
-void halve_across(const JSAMPLE* in, JSAMPLE* out, JDIMENSION count) {
-  for (JDIMENSION i = 0; i < count; ++i) {
-    out[i] = static_cast<JSAMPLE>((in[2 * i] + in[2 * i + 1] + static_cast<int>(i & 1)) >> 1);
-  }
-}
-void halve_down(const JSAMPLE* a, const JSAMPLE* b, JSAMPLE* out, JDIMENSION count) {
-  for (JDIMENSION i = 0; i < count; ++i) out[i] = static_cast<JSAMPLE>((a[i] + b[i] + static_cast<int>(i & 1)) >> 1);
-}
-void halve_both(const JSAMPLE* a, const JSAMPLE* b, JSAMPLE* out, JDIMENSION count) {
-  for (JDIMENSION i = 0; i < count; ++i) {
-    const int sum = a[2 * i] + a[2 * i + 1] + b[2 * i] + b[2 * i + 1];
-    out[i] = static_cast<JSAMPLE>((sum + 1 + static_cast<int>(i & 1)) >> 2);
-  }
-}
-
-// One picture on its way from a decompressor to a compressor. All memory is taken before the first row.
-class PlaneRecoder {
- public:
-  PlaneRecoder(jpeg_decompress_struct& in, jpeg_compress_struct& out, Sampling source, Sampling target)
-      : in_(in),
-        out_(out),
-        source_(source),
-        target_(target),
-        width_(in.image_width),
-        height_(in.image_height),
-        planes_{PlaneRows(width_), PlaneRows(width_), PlaneRows(width_)},
-        halved_{PlaneRows(width_), PlaneRows(width_)} {}
-
-  // Inside guarded(); both sides are started.
-  void run() {
-    for (JDIMENSION top = 0; top < height_; top += kGroupRows) {
-      read_group();
-      if (source_ != target_) resample(std::min(kGroupRows, height_ - top));
-      write_group();
-    }
-  }
-
- private:
-  void read_group() {
-    const JDIMENSION rows_a_read = static_cast<JDIMENSION>(in_.max_v_samp_factor) * kBlock;
-    for (JDIMENSION row = 0; row < kGroupRows && in_.output_scanline < in_.output_height; row += rows_a_read) {
-      JSAMPARRAY planes[3] = {planes_[0].from(row), planes_[1].from(row / source_.down),
-                              planes_[2].from(row / source_.down)};
-      jpeg_read_raw_data(&in_, planes, rows_a_read);
-    }
-  }
-
-  void resample(JDIMENSION luma_rows) {
-    planes_[0].extend(width_, luma_rows);
-    const JDIMENSION chroma_width = (width_ + source_.across - 1) / source_.across;
-    const JDIMENSION chroma_rows = (luma_rows + source_.down - 1) / source_.down;
-    const JDIMENSION count = (width_ + 2 * kBlock - 1) / (2 * kBlock) * kBlock;
-    for (int plane = 0; plane < 2; ++plane) {
-      PlaneRows& from = planes_[plane + 1];
-      from.extend(chroma_width, chroma_rows);
-      for (JDIMENSION i = 0; i < kBlock; ++i) {
-        if (source_.down == 2) {
-          halve_across(from.row(i), halved_[plane].row(i), count);
-        } else if (source_.across == 2) {
-          halve_down(from.row(2 * i), from.row(2 * i + 1), halved_[plane].row(i), count);
-        } else {
-          halve_both(from.row(2 * i), from.row(2 * i + 1), halved_[plane].row(i), count);
-        }
-      }
-    }
-  }
-
-  void write_group() {
-    const bool resampled = source_ != target_;
-    PlaneRows& cb = resampled ? halved_[0] : planes_[1];
-    PlaneRows& cr = resampled ? halved_[1] : planes_[2];
-    const JDIMENSION rows_a_write = static_cast<JDIMENSION>(out_.max_v_samp_factor) * kBlock;
-    for (JDIMENSION row = 0; row < kGroupRows && out_.next_scanline < out_.image_height; row += rows_a_write) {
-      JSAMPARRAY planes[3] = {planes_[0].from(row), cb.from(row / target_.down), cr.from(row / target_.down)};
-      jpeg_write_raw_data(&out_, planes, rows_a_write);
-    }
-  }
-
-  jpeg_decompress_struct& in_;
-  jpeg_compress_struct& out_;
-  Sampling source_;
-  Sampling target_;
-  JDIMENSION width_;
-  JDIMENSION height_;
-  PlaneRows planes_[3];
-  PlaneRows halved_[2];
-};
-
-void set_up_plane_encoder(jpeg_compress_struct& info, const jpeg_decompress_struct& source, Sampling target,
-                          int quality) {
-  const SizePx size{.width = source.image_width, .height = source.image_height};
-  info.image_width = size.width;
-  info.image_height = size.height;
-  info.input_components = source.num_components;
-  info.in_color_space = source.jpeg_color_space;
-  jpeg_set_defaults(&info);
-  jpeg_set_quality(&info, quality, TRUE);
-  info.optimize_coding = may_optimise(size);
-  info.raw_data_in = TRUE;
-  info.comp_info[0].h_samp_factor = static_cast<int>(target.across);
-  info.comp_info[0].v_samp_factor = static_cast<int>(target.down);
-}
-
-Sampling sampling_for(Sampling source, int components, int quality) {
-  if (components == 1) return Sampling{};
-  return quality >= kFullChromaQuality ? source : Sampling{.across = 2, .down = 2};
 }
 
 }  // namespace
@@ -487,9 +338,8 @@ Result<std::string> encode_jpeg(SizePx size, std::uint32_t bands, const RowSourc
   bool row_missing = false;
   const bool done = guarded(trap, [&] {
     compressor.open(trap, out);
-    set_up_pixel_encoder(info, size, bands, options.quality);
+    set_up_pixel_encoder(info, size, bands, options);
     jpeg_start_compress(&info, TRUE);
-    write_metadata(info, options);
     while (info.next_scanline < size.height && !row_missing) {
       const std::uint8_t* bytes = rows(info.next_scanline);
       row_missing = bytes == nullptr;
@@ -500,42 +350,7 @@ Result<std::string> encode_jpeg(SizePx size, std::uint32_t bands, const RowSourc
   });
   if (!done) return encoding_failed(trap);
   if (row_missing) return fail(ErrorCode::kDecodeFailed, "the picture could not be read to its end");
-  return out;
-}
-
-Result<std::optional<std::string>> recode_jpeg(std::string_view source, const JpegOptions& options) {
-  JpegTrap trap;
-  Decompressor decompressor;
-  if (!guarded(trap, [&] { decompressor.open(trap, source); })) return decoding_failed(trap, source);
-  const auto sampling = usual_sampling(decompressor.info);
-  if (!sampling) return std::nullopt;
-
-  const SizePx size{.width = decompressor.info.image_width, .height = decompressor.info.image_height};
-  const Sampling target = sampling_for(*sampling, decompressor.info.num_components, options.quality);
-  std::string out(guess_bytes(size), '\0');
-  Compressor compressor;
-  PlaneRecoder recoder(decompressor.info, compressor.info, *sampling, target);
-  JpegTrap encoder_trap;
-  const bool opened = guarded(encoder_trap, [&] {
-    compressor.open(encoder_trap, out);
-    set_up_plane_encoder(compressor.info, decompressor.info, target, options.quality);
-    jpeg_start_compress(&compressor.info, TRUE);
-    write_metadata(compressor.info, options);
-  });
-  if (!opened) return encoding_failed(encoder_trap);
-  // From here on both report to one trap: which of the two gave up no longer matters, but that the jump's frame is
-  // alive does.
-  compressor.info.err = &trap.manager;
-  const bool done = guarded(trap, [&] {
-    decompressor.info.raw_data_out = TRUE;
-    jpeg_start_decompress(&decompressor.info);
-    recoder.run();
-    jpeg_finish_decompress(&decompressor.info);
-    jpeg_finish_compress(&compressor.info);
-  });
-  if (!done) return decoding_failed(trap, source);
-  PIXMILL_RETURN_IF_ERROR(check_damage(trap, decompressor.has_several_scans, source));
-  return out;
+  return code_well(out, options);
 }
 
 }  // namespace pixmill::image

@@ -1,18 +1,17 @@
-// JPEG in and out through libjpeg's own interface, without libvips: it tells cut-off data from harmless oddities,
-// scales while decoding, and recodes plane by plane (YCbCr to YCbCr, without up- and downsampling or colour
-// conversion), which is the hot path. Blocking; any thread. The input is untrusted.
+// Pixels from and to JPEG through libjpeg's own interface, without libvips: it tells cut-off data from harmless
+// oddities and scales while decoding. Blocking; any thread. The input is untrusted.
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
 #include "image/geometry.h"
+#include "image/jpeg/jpeg_transcode.h"
 
 namespace pixmill::image {
 
@@ -32,7 +31,10 @@ struct Pixels {
 [[nodiscard]] Result<Pixels> decode_jpeg(std::string_view source, std::uint32_t shrink);
 
 struct JpegOptions {
-  int quality = 80;
+  int quality = 80;  // on libjpeg's scale
+  JpegTables tables = JpegTables::kBalanced;
+  bool progressive = true;
+  bool trellis = false;        // fewer bytes for half as much CPU again
   std::string_view exif = {};  // a TIFF structure; left out when empty or above 64 kB
   std::string_view xmp = {};   // a packet; likewise
 };
@@ -40,14 +42,9 @@ struct JpegOptions {
 // Gives row `y` of the picture, called with 0, 1, 2 … once each; nullptr stops the encoder.
 using RowSource = std::function<const std::uint8_t*(std::uint32_t y)>;
 
-// Baseline JPEG with optimised Huffman tables from rows of 1 (grey) or 3 (RGB) bands; chroma is halved both ways below
-// quality 90. Errors: kDecodeFailed when a row was missing, kTooLarge when memory ran out or a side is above 65,500.
+// JPEG with Huffman codes made for it, from rows of 1 (grey) or 3 (RGB) bands; chroma is halved both ways below quality
+// 90. Errors: kDecodeFailed when a row was missing, kTooLarge when memory ran out or a side is above 65,500.
 [[nodiscard]] Result<std::string> encode_jpeg(SizePx size, std::uint32_t bands, const RowSource& rows,
                                               const JpegOptions& options);
-
-// Decodes and encodes in one pass over planes. nullopt when the source is not 8-bit grey or YCbCr with usual sampling:
-// such pictures take the way through pixels. The caller has checked orientation and profile. Errors: those of
-// decode_jpeg.
-[[nodiscard]] Result<std::optional<std::string>> recode_jpeg(std::string_view source, const JpegOptions& options);
 
 }  // namespace pixmill::image

@@ -84,9 +84,11 @@ struct CompactField {
   Result<void> (*set)(Recipe&, std::string_view);
 };
 constexpr std::array kCompactFields = {
-    CompactField{"format", set_format},     CompactField{"quality", set_quality},
-    CompactField{"resize", set_resize},     CompactField{"background", set_background},
-    CompactField{"metadata", set_metadata}, CompactField{"keep_smaller", set_keep_smaller},
+    CompactField{"format", set_format},           CompactField{"quality", set_quality},
+    CompactField{"resize", set_resize},           CompactField{"background", set_background},
+    CompactField{"metadata", set_metadata},       CompactField{"keep_smaller", set_keep_smaller},
+    CompactField{"progressive", set_progressive}, CompactField{"effort", set_effort},
+    CompactField{"tables", set_tables},
 };
 
 Result<void> set_compact_field(Recipe& recipe, std::string_view name, std::string_view value) {
@@ -161,6 +163,9 @@ std::string canonical_text(const Recipe& recipe) {
   }
   if (recipe.metadata == Metadata::kKeep) fields.emplace_back("metadata=keep");
   if (recipe.keep_smaller) fields.push_back(fmt::format("keep_smaller={}", *recipe.keep_smaller));
+  if (recipe.progressive) fields.push_back(fmt::format("progressive={}", *recipe.progressive));
+  if (recipe.effort) fields.push_back(fmt::format("effort={}", *recipe.effort));
+  if (recipe.tables == JpegTables::kStandard) fields.emplace_back("tables=standard");
   // All defaults: an empty text would read as a forgotten recipe.
   if (fields.empty()) return "format=keep";
   return fmt::format("{}", fmt::join(fields, " "));

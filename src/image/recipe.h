@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "image/format.h"
+#include "image/jpeg/jpeg_transcode.h"
 
 namespace pixmill::image {
 
@@ -46,6 +47,10 @@ struct Recipe {
   // The source's bytes are kept when the output would not be smaller and format, size and orientation stay.
   // nullopt: on when the recipe keeps format and size.
   std::optional<bool> keep_smaller;
+  // For JPEG alone today. nullopt: progressive, effort 4.
+  std::optional<bool> progressive;
+  std::optional<int> effort;  // 1 to 9: CPU for fewer bytes
+  JpegTables tables = JpegTables::kBalanced;
   bool operator==(const Recipe&) const = default;
 };
 

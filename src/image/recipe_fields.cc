@@ -45,6 +45,11 @@ std::optional<Colour> parse_colour(std::string_view text) {
   return Colour{.red = channel(0), .green = channel(2), .blue = channel(4)};
 }
 
+Result<bool> read_flag(std::string_view field, std::string_view value) {
+  if (value != "true" && value != "false") return refuse_field(field, value, "true or false");
+  return value == "true";
+}
+
 }  // namespace
 
 std::string shown(std::string_view value) {
@@ -68,7 +73,7 @@ std::unexpected<Error> refuse_field(std::string_view field, std::string_view val
 std::unexpected<Error> refuse_unknown_field(std::string_view field) {
   return fail(ErrorCode::kInvalidArgument,
               fmt::format("recipe field \"{}\" is unknown; the fields are format, quality, resize, background, "
-                          "metadata and keep_smaller",
+                          "metadata, keep_smaller, progressive, effort and tables",
                           shown(field)));
 }
 
@@ -113,8 +118,25 @@ Result<void> set_metadata(Recipe& recipe, std::string_view value) {
 }
 
 Result<void> set_keep_smaller(Recipe& recipe, std::string_view value) {
-  if (value != "true" && value != "false") return refuse_field("keep_smaller", value, "true or false");
-  recipe.keep_smaller = value == "true";
+  PIXMILL_TRY(recipe.keep_smaller, read_flag("keep_smaller", value));
+  return {};
+}
+
+Result<void> set_progressive(Recipe& recipe, std::string_view value) {
+  PIXMILL_TRY(recipe.progressive, read_flag("progressive", value));
+  return {};
+}
+
+Result<void> set_effort(Recipe& recipe, std::string_view value) {
+  const auto effort = parse_integer(value);
+  if (!effort || *effort < 1 || *effort > 9) return refuse_field("effort", value, kEffortAllowed);
+  recipe.effort = static_cast<int>(*effort);
+  return {};
+}
+
+Result<void> set_tables(Recipe& recipe, std::string_view value) {
+  if (value != "balanced" && value != "standard") return refuse_field("tables", value, kTablesAllowed);
+  recipe.tables = value == "standard" ? JpegTables::kStandard : JpegTables::kBalanced;
   return {};
 }
 

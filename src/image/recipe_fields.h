@@ -22,8 +22,14 @@ namespace pixmill::image {
 [[nodiscard]] Result<void> set_metadata(Recipe& recipe, std::string_view value);
 [[nodiscard]] Result<void> set_keep_smaller(Recipe& recipe, std::string_view value);
 
+[[nodiscard]] Result<void> set_progressive(Recipe& recipe, std::string_view value);
+[[nodiscard]] Result<void> set_effort(Recipe& recipe, std::string_view value);
+[[nodiscard]] Result<void> set_tables(Recipe& recipe, std::string_view value);
+
 [[nodiscard]] Result<std::uint32_t> read_side(std::string_view field, std::string_view value);
 [[nodiscard]] std::optional<Fit> read_fit(std::string_view value);
+inline constexpr std::string_view kEffortAllowed = "a whole number from 1 to 9";
+inline constexpr std::string_view kTablesAllowed = "balanced or standard";
 inline constexpr std::string_view kFitsAllowed = "inside, cover, contain or fill";
 
 // The JSON spelling; recipe.cc has the compact one.

@@ -134,6 +134,18 @@ Result<void> set_member(Recipe& recipe, std::string_view name, const json::value
     PIXMILL_TRY(const std::string text, flag_of(name, value));
     return set_keep_smaller(recipe, text);
   }
+  if (name == "progressive") {
+    PIXMILL_TRY(const std::string text, flag_of(name, value));
+    return set_progressive(recipe, text);
+  }
+  if (name == "effort") {
+    PIXMILL_TRY(const std::string text, number_of(name, value, kEffortAllowed));
+    return set_effort(recipe, text);
+  }
+  if (name == "tables") {
+    PIXMILL_TRY(const std::string text, text_of(name, value, kTablesAllowed));
+    return set_tables(recipe, text);
+  }
   if (name == "format") {
     PIXMILL_TRY(const std::string text, text_of(name, value, "keep, jpeg, png or webp"));
     return set_format(recipe, text);

@@ -26,11 +26,13 @@ std::string error_of(std::string_view text) {
 }
 
 TEST(Recipe, BothSpellingsGiveTheSame) {
-  const Recipe compact =
-      parsed("format=webp quality=80 resize=800x600:cover:enlarge background=#102030 metadata=keep keep_smaller=false");
+  const Recipe compact = parsed(
+      "format=webp quality=80 resize=800x600:cover:enlarge background=#102030 metadata=keep keep_smaller=false "
+      "progressive=false effort=7 tables=standard");
   const Recipe json = parsed(
       R"({"format":"webp","quality":80,"resize":{"width":800,"height":600,"fit":"cover","enlarge":true},
-          "background":"#102030","metadata":"keep","keep_smaller":false})");
+          "background":"#102030","metadata":"keep","keep_smaller":false,
+          "progressive":false,"effort":7,"tables":"standard"})");
   EXPECT_EQ(compact, json);
   EXPECT_EQ(compact.format, Format::kWebp);
   EXPECT_EQ(compact.quality, 80);
@@ -40,6 +42,9 @@ TEST(Recipe, BothSpellingsGiveTheSame) {
   EXPECT_EQ(compact.background, (Colour{0x10, 0x20, 0x30}));
   EXPECT_EQ(compact.metadata, Metadata::kKeep);
   EXPECT_EQ(compact.keep_smaller, false);
+  EXPECT_EQ(compact.progressive, false);
+  EXPECT_EQ(compact.effort, 7);
+  EXPECT_EQ(compact.tables, JpegTables::kStandard);
 }
 
 TEST(Recipe, BuiltInNamesStandForTheirText) {
@@ -76,6 +81,9 @@ TEST(Recipe, CanonicalTextParsesBackToTheSameRecipe) {
     if (upto(1) == 1) recipe.background = {.red = channel(), .green = channel(), .blue = channel()};
     recipe.metadata = static_cast<Metadata>(upto(1));
     if (upto(1) == 1) recipe.keep_smaller = upto(1) == 1;
+    if (upto(1) == 1) recipe.progressive = upto(1) == 1;
+    if (upto(1) == 1) recipe.effort = static_cast<int>(1 + upto(8));
+    recipe.tables = static_cast<JpegTables>(upto(1));
     const std::string text = canonical_text(recipe);
     ASSERT_EQ(parsed(text), recipe) << text;
     ASSERT_EQ(canonical_text(parsed(text)), text);
@@ -91,6 +99,10 @@ TEST(Recipe, ErrorsNameFieldValueAndWhatIsAllowed) {
   EXPECT_THAT(error_of("background=#12345g"), HasSubstr("#12345g"));
   EXPECT_THAT(error_of("metadata=some"), HasSubstr("strip or keep"));
   EXPECT_THAT(error_of("keep_smaller=1"), HasSubstr("true or false"));
+  EXPECT_THAT(error_of("progressive=yes"), AllOf(HasSubstr("progressive"), HasSubstr("true or false")));
+  EXPECT_THAT(error_of("effort=0"), AllOf(HasSubstr("effort"), HasSubstr("1 to 9")));
+  EXPECT_THAT(error_of("effort=10"), HasSubstr("1 to 9"));
+  EXPECT_THAT(error_of("tables=mine"), HasSubstr("balanced or standard"));
   EXPECT_THAT(error_of("qualty=5"), AllOf(HasSubstr("qualty"), HasSubstr("unknown"), HasSubstr("keep_smaller")));
   EXPECT_THAT(error_of("quality=5 quality=6"), HasSubstr("twice"));
   EXPECT_THAT(error_of("fast"), AllOf(HasSubstr("\"fast\""), HasSubstr("compress")));
@@ -113,6 +125,9 @@ TEST(Recipe, RefusesJsonOfWrongTypesAndShapes) {
   EXPECT_THAT(error_of(R"({"background":null})"), HasSubstr("background"));
   EXPECT_THAT(error_of(R"({"metadata":true})"), HasSubstr("metadata"));
   EXPECT_THAT(error_of(R"({"keep_smaller":"true"})"), HasSubstr("keep_smaller"));
+  EXPECT_THAT(error_of(R"({"progressive":"true"})"), HasSubstr("true or false"));
+  EXPECT_THAT(error_of(R"({"effort":"4"})"), HasSubstr("1 to 9"));
+  EXPECT_THAT(error_of(R"({"tables":false})"), HasSubstr("balanced or standard"));
   EXPECT_THAT(error_of(R"({"resize":"800x600"})"), HasSubstr("an object"));
   EXPECT_THAT(error_of(R"({"resize":{}})"), HasSubstr("a width, a height or both"));
   EXPECT_THAT(error_of(R"({"resize":{"width":0}})"), HasSubstr("resize.width"));

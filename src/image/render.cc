@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "image/encode.h"
 #include "image/geometry.h"
-#include "image/jpeg_codec.h"
+#include "image/jpeg/jpeg_transcode.h"
 #include "image/jpeg_segments.h"
 #include "image/steps.h"
 #include "image/strip_metadata.h"
@@ -57,7 +57,9 @@ struct Plan {
   ResizePlan resize;
   EncodeOptions encode;
   Colour background;
-  bool same_size = false;  // and upright already
+  bool same_size = false;  // once it is upright
+
+  [[nodiscard]] bool is_upright() const { return facts.orientation == 1; }
 };
 
 Result<Plan> make_plan(const Header& header, const Facts& facts, const Recipe& recipe, const Limits& limits) {
@@ -68,7 +70,10 @@ Result<Plan> make_plan(const Header& header, const Facts& facts, const Recipe& r
   const int default_value = default_quality(plan.encode.format);
   plan.encode.quality = default_value == 0 ? 0 : recipe.quality.value_or(default_value);
   plan.encode.metadata = recipe.metadata;
-  plan.same_size = facts.orientation == 1 && plan.resize.canvas == facts.size && plan.resize.scaled == facts.size;
+  plan.encode.tables = recipe.tables;
+  plan.encode.progressive = recipe.progressive.value_or(true);
+  plan.encode.effort = recipe.effort.value_or(kDefaultEffort);
+  plan.same_size = plan.resize.canvas == upright && plan.resize.scaled == upright;
   PIXMILL_RETURN_IF_ERROR(check_planned_size(plan.resize, plan.encode.format, limits));
   return plan;
 }
@@ -91,14 +96,36 @@ Result<std::string> render_pixels(std::string_view source, Opened opened, const 
   return encode(resized, plan.encode);
 }
 
-// JPEG to JPEG with nothing to be done to the pixels. nullopt: take the way through pixels.
+TranscodeOptions::Rounding rounding_of(const EncodeOptions& options) {
+  if (options.effort >= kTrellisEffort) return TranscodeOptions::Rounding::kTrellis;
+  // Who asks for the standard tables wants what decoding and encoding would give.
+  return options.tables == JpegTables::kStandard ? TranscodeOptions::Rounding::kNearest
+                                                 : TranscodeOptions::Rounding::kDeadZone;
+}
+
+// JPEG to JPEG with nothing to be done to the pixels but to turn them. nullopt: take the way through pixels, whose
+// decoder also judges whatever is damaged.
 Result<std::optional<std::string>> render_jpeg_directly(std::string_view source, const Plan& plan) {
   const bool applies = plan.header.format == Format::kJpeg && plan.encode.format == Format::kJpeg && plan.same_size &&
                        plan.facts.is_srgb;
   if (!applies) return std::nullopt;
-  if (plan.encode.metadata == Metadata::kStrip) return recode_jpeg(source, {.quality = plan.encode.quality});
-  const JpegMetadata metadata = read_jpeg_metadata(source);
-  return recode_jpeg(source, {.quality = plan.encode.quality, .exif = metadata.exif, .xmp = metadata.xmp});
+  TranscodeOptions options{.quality = plan.encode.quality,
+                           .tables = plan.encode.tables,
+                           .rounding = rounding_of(plan.encode),
+                           .progressive = plan.encode.progressive,
+                           .orientation = plan.facts.orientation,
+                           .profile = TranscodeOptions::Profile::kDrop};
+  std::string exif;
+  if (plan.encode.metadata == Metadata::kKeep) {
+    const JpegMetadata metadata = read_jpeg_metadata(source);
+    exif = exif_made_upright(metadata.exif);
+    options.exif = exif;
+    options.xmp = metadata.xmp;
+  }
+  auto transcoded = transcode_jpeg(source, options);
+  if (transcoded) return std::move(*transcoded);
+  if (transcoded.error().code == ErrorCode::kTooLarge) return std::unexpected(std::move(transcoded).error());
+  return std::nullopt;
 }
 
 Result<std::string> render_bytes(std::string_view source, Opened opened, const Plan& plan) {
@@ -112,7 +139,8 @@ Result<std::string> render_bytes(std::string_view source, Opened opened, const P
 std::optional<std::string> source_instead(std::string_view source, const Plan& plan, const Recipe& recipe,
                                           std::size_t output_bytes) {
   const bool wanted = recipe.keep_smaller.value_or(!recipe.format && !recipe.resize);
-  const bool unchanged = plan.encode.format == plan.header.format && plan.same_size && plan.facts.is_srgb;
+  const bool unchanged =
+      plan.encode.format == plan.header.format && plan.same_size && plan.is_upright() && plan.facts.is_srgb;
   if (!wanted || !unchanged) return std::nullopt;
   std::optional<std::string> clean;
   if (recipe.metadata == Metadata::kKeep) {

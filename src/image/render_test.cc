@@ -294,7 +294,6 @@ TEST(Render, RecodesEverySamplingLikeTheWayThroughPixels) {
               {.size = size, .grey = grey, .quality = 95, .progressive = progressive, .full_chroma = full_chroma});
           for (const std::string quality : {"quality=90", "quality=80"}) {
             const auto direct = see(rendered(source, "format=jpeg " + quality).bytes);
-            // An orientation forces the way through pixels; its stored pixels are the same.
             const auto reference = see(rendered(source, "format=png keep_smaller=false").bytes);
             ASSERT_EQ(direct.size, size);
             EXPECT_EQ(direct.bands, grey ? 1 : 3);
@@ -310,12 +309,74 @@ TEST(Render, RecodesEverySamplingLikeTheWayThroughPixels) {
   }
 }
 
+TEST(Render, CodesACoarseJpegBetterWithoutTouchingItsPixels) {
+  for (const bool progressive : {false, true}) {
+    const std::string source =
+        make_picture({.size = {160, 96}, .noise = true, .metadata = true, .quality = 30, .progressive = progressive});
+    for (const std::string recipe : {"format=jpeg quality=100", "compress", "format=jpeg effort=9 progressive=false"}) {
+      const Rendition out = rendered(source, recipe);
+      EXPECT_EQ(see(out.bytes).pixels, see(source).pixels) << recipe;
+      EXPECT_LT(out.bytes.size(), source.size()) << recipe;
+    }
+  }
+}
+
+TEST(Render, TurnsAJpegOfWholeMcusWithoutItsPixels) {
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    SCOPED_TRACE(orientation);
+    // A coarse source keeps its coefficients, so that every pixel can be found again but for the inverse transform's
+    // rounding.
+    const std::string source =
+        make_picture({.size = {160, 96}, .noise = true, .orientation = orientation, .quality = 30});
+    const auto direct = see(rendered(source, "compress").bytes);
+    const auto pixels = see(rendered(source, "format=png").bytes);
+    ASSERT_EQ(direct.size, pixels.size);
+    int largest = 0;
+    for (std::uint32_t y = 0; y < direct.size.height; ++y) {
+      for (std::uint32_t x = 0; x < direct.size.width; ++x) {
+        largest = std::max(largest, distance(direct.at(x, y), pixels.at(x, y)));
+      }
+    }
+    EXPECT_LE(largest, 8);
+  }
+}
+
+TEST(Render, TurnsAJpegWithPartialMcusThroughItsPixels) {
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    const std::string source = make_picture({.size = {161, 99}, .orientation = orientation});
+    const Rendition out = rendered(source, "compress");
+    EXPECT_EQ(see(out.bytes).size, (orientation >= 5 ? SizePx{99, 161} : SizePx{161, 99})) << orientation;
+  }
+}
+
+TEST(Render, WritesJpegAsTheRecipeSays) {
+  const std::string jpeg = make_picture({.size = {320, 240}, .noise = true, .quality = 95});
+  const std::string png = make_picture({.format = Format::kPng, .size = {320, 240}, .noise = true});
+  const auto is_progressive = [](const std::string& file) { return file.find("\xFF\xC2"s) != std::string::npos; };
+  for (const std::string& source : {jpeg, png}) {
+    const std::string usual = rendered(source, "format=jpeg quality=60").bytes;
+    EXPECT_TRUE(is_progressive(usual));
+    EXPECT_FALSE(is_progressive(rendered(source, "format=jpeg quality=60 progressive=false").bytes));
+    EXPECT_NE(rendered(source, "format=jpeg quality=60 tables=standard").bytes, usual);
+    const std::string weighed = rendered(source, "format=jpeg quality=60 effort=7").bytes;
+    EXPECT_NE(weighed, usual);
+    EXPECT_EQ(weighed, rendered(source, "format=jpeg quality=60 effort=9").bytes);
+    EXPECT_EQ(usual, rendered(source, "format=jpeg quality=60 effort=1").bytes);
+  }
+}
+
 // keep_smaller.
+
+// A JPEG that our own encoder has written, which it cannot code better.
+std::string well_coded(const testing::PictureSpec& spec) {
+  return rendered(make_picture(spec), "format=jpeg quality=20 metadata=keep").bytes;
+}
 
 TEST(KeepSmaller, KeepsACleanSourceThatTheEncoderCannotBeat) {
   for (const Format format : {Format::kJpeg, Format::kPng, Format::kWebp}) {
-    const std::string source =
-        make_picture({.format = format, .size = {160, 96}, .noise = true, .metadata = true, .quality = 20});
+    const testing::PictureSpec spec = {
+        .format = format, .size = {160, 96}, .noise = true, .metadata = true, .quality = 20};
+    const std::string source = format == Format::kJpeg ? well_coded(spec) : make_picture(spec);
     const Rendition out = rendered(source, "format=keep quality=100");
     SCOPED_TRACE(format_name(format));
     EXPECT_TRUE(out.source_kept || format == Format::kPng);
@@ -330,7 +391,7 @@ TEST(KeepSmaller, KeepsACleanSourceThatTheEncoderCannotBeat) {
 }
 
 TEST(KeepSmaller, IsOffWhenTheRecipeNamesAFormatOrASize) {
-  const std::string source = make_picture({.noise = true, .quality = 20});
+  const std::string source = well_coded({.noise = true, .quality = 20});
   EXPECT_FALSE(rendered(source, "format=jpeg quality=100").source_kept);
   EXPECT_TRUE(rendered(source, "format=jpeg quality=100 keep_smaller=true").source_kept);
   EXPECT_TRUE(rendered(source, "quality=100 resize=900x900 keep_smaller=true").source_kept);
@@ -346,7 +407,7 @@ TEST(KeepSmaller, NeverKeepsAPictureThatIsNotUpright) {
 }
 
 TEST(KeepSmaller, CutsOffWhatFollowsThePicture) {
-  const std::string jpeg = make_picture({.noise = true, .quality = 20});
+  const std::string jpeg = well_coded({.noise = true, .quality = 20});
   const std::string hidden = make_picture({.metadata = true});
   const Rendition out = rendered(jpeg + hidden, "quality=100");
   EXPECT_TRUE(out.source_kept);
