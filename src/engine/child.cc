@@ -141,6 +141,7 @@ class Child {
                                    .quality = static_cast<std::uint8_t>(rendition.quality),
                                    .source_kept = rendition.source_kept,
                                    .first_frame = rendition.first_frame,
+                                   .fitted = rendition.fitted,
                                    .bytes = rendition.bytes.size()});
     }
     return answer;

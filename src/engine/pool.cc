@@ -127,7 +127,8 @@ class Core : public std::enable_shared_from_this<Core> {
 
   [[nodiscard]] Task<Result<image::Rendered>> render_with(Lease& lease, std::string_view source,
                                                           const image::Recipe& recipe);
-  [[nodiscard]] Result<image::Rendered> collect(Lease& lease, const RenderedAnswer& answer);
+  [[nodiscard]] Result<image::Rendered> collect(Lease& lease, const RenderedAnswer& answer,
+                                                const image::Recipe& recipe);
   [[nodiscard]] Task<Result<ProbedAnswer>> probe();
   void count_failure(const Lease& lease, const Error& error);
 
@@ -345,7 +346,7 @@ Task<Result<image::Rendered>> Core::render_with(Lease& lease, std::string_view s
     lease.set_healthy();
     co_return std::unexpected(failed->error);
   }
-  if (const auto* done = std::get_if<RenderedAnswer>(&*answer)) co_return collect(lease, *done);
+  if (const auto* done = std::get_if<RenderedAnswer>(&*answer)) co_return collect(lease, *done, recipe);
   retire(lease.engine().shared_from_this(), restarts_.mismatch);
   co_return fail(ErrorCode::kEngineCrash, "the decoder gave an answer to another question");
 }
@@ -358,17 +359,23 @@ void Core::count_failure(const Lease& lease, const Error& error) {
 
 // Copies every output out of shared memory first, for the engine could change it while it is looked at, and then
 // believes nothing that the bytes do not say themselves.
-Result<image::Rendered> Core::collect(Lease& lease, const RenderedAnswer& answer) {
+Result<image::Rendered> Core::collect(Lease& lease, const RenderedAnswer& answer, const image::Recipe& recipe) {
+  if (answer.renditions.size() != recipe.outputs.size()) {
+    retire(lease.engine().shared_from_this(), restarts_.mismatch);
+    return fail(ErrorCode::kEngineCrash, "the decoder gave another number of outputs than the recipe has");
+  }
   const auto output = lease.engine().output().bytes();
   image::Rendered rendered{.source = answer.source, .renditions = {}};
   std::size_t at = 0;
   for (const auto& head : answer.renditions) {
-    image::Rendition rendition{.format = head.format,
+    image::Rendition rendition{.name = recipe.outputs[rendered.renditions.size()].name,
+                               .format = head.format,
                                .width_px = head.width_px,
                                .height_px = head.height_px,
                                .quality = head.quality,
                                .source_kept = head.source_kept,
                                .first_frame = head.first_frame,
+                               .fitted = head.fitted,
                                .bytes = std::string(output.data() + at, head.bytes)};
     at += head.bytes;
     const auto header = image::read_header(rendition.bytes);

@@ -353,8 +353,8 @@ TEST(P32, APictureThatNeedsTooMuchMemoryIsTooLargeAndCostsNoEngine) {
   PoolOptions options = test_options();
   options.memory_bytes_max = 64ULL << 20;
   TestPool pool(options);
-  // 24 MB as RGB, and as much again to turn it. With partly filled blocks at its ends it cannot be turned by less.
-  const std::string source = make_picture({.size = {4001, 2001}, .orientation = 6});
+  // 38 MB as RGB, and as much again to turn it. With partly filled blocks at its ends it cannot be turned by less.
+  const std::string source = make_picture({.size = {5001, 2501}, .orientation = 6});
   EXPECT_EQ(error_code(pool.render(source)), ErrorCode::kTooLarge);
   EXPECT_TRUE(pool.render(make_picture({})));
   EXPECT_EQ(pool.restarts("crash"), 0);

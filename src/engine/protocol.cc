@@ -131,6 +131,7 @@ void write(Writer& writer, const RenditionHead& head) {
   writer.u8(head.quality);
   writer.flag(head.source_kept);
   writer.flag(head.first_frame);
+  writer.flag(head.fitted);
   writer.u64(head.bytes);
 }
 
@@ -142,6 +143,7 @@ Result<RenditionHead> read_head(Reader& reader) {
   head.quality = reader.u8();
   head.source_kept = reader.flag();
   head.first_frame = reader.flag();
+  head.fitted = reader.flag();
   head.bytes = reader.u64();
   if (!format || head.quality > 100) return malformed();
   head.format = *format;

@@ -19,7 +19,7 @@
 namespace pixmill::engine {
 
 inline constexpr std::size_t kPacketBytesMax = 32 * 1024;
-inline constexpr std::size_t kRenditionsMax = 16;
+inline constexpr std::size_t kRenditionsMax = image::kOutputsMax;
 inline constexpr std::size_t kAttemptsMax = 128;
 
 // ---- from the parent
@@ -50,12 +50,13 @@ struct RenditionHead {
   std::uint8_t quality = 0;
   bool source_kept = false;
   bool first_frame = false;
+  bool fitted = false;
   std::uint64_t bytes = 0;
 };
 
 struct RenderedAnswer {
   image::Header source;
-  std::vector<RenditionHead> renditions;
+  std::vector<RenditionHead> renditions;  // in the order of the recipe's outputs
 };
 
 struct FailedAnswer {

@@ -30,7 +30,7 @@ constexpr std::array kLies = {
 
 Task<std::string> test_picture(const SelfTestSteps& steps, const image::TinyPicture& picture, image::Format target) {
   image::Recipe recipe;
-  recipe.format = target;
+  recipe.outputs.front().format = target;
   const auto rendered = co_await steps.render(picture.bytes, recipe);
   if (rendered) co_return "";
   co_return fmt::format("a {} picture cannot be made into {}: {}", image::format_name(picture.format),
@@ -43,7 +43,8 @@ Task<std::string> test_pictures(const SelfTestSteps& steps) {
   for (const auto& picture : image::tiny_pictures()) {
     if (problem.empty()) problem = co_await test_picture(steps, picture, image::Format::kJpeg);
   }
-  for (const auto target : {image::Format::kPng, image::Format::kWebp}) {
+  for (const auto target :
+       {image::Format::kPng, image::Format::kWebp, image::Format::kAvif, image::Format::kGif, image::Format::kTiff}) {
     if (problem.empty()) problem = co_await test_picture(steps, image::tiny_pictures().front(), target);
   }
   co_return problem;

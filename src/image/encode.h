@@ -1,6 +1,7 @@
-// Pixels to a file in one of the formats that Pixmill writes: JPEG, PNG, WebP.
+// Pixels to a file in one of the formats that Pixmill writes.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -11,18 +12,20 @@
 
 namespace pixmill::image {
 
-inline constexpr int kDefaultEffort = 4;  // of 1 to 9
-inline constexpr int kTrellisEffort = 7;  // JPEG weighs each coefficient against its bits from here on
-
 struct EncodeOptions {
   Format format = Format::kJpeg;
-  int quality = 80;                      // of JPEG and WebP
-  Metadata metadata = Metadata::kStrip;  // kKeep: EXIF, with orientation 1, and XMP
-  // Of JPEG alone:
+  int quality = 80;                 // of JPEG, WebP and AVIF
+  bool lossless = false;            // WebP and AVIF
+  std::optional<int> effort;        // 1 to 9; nullopt: what suits bulk work
+  std::optional<bool> progressive;  // JPEG and PNG; nullopt: JPEG is, PNG is not
   JpegTables tables = JpegTables::kBalanced;
-  bool progressive = true;
-  int effort = kDefaultEffort;
+  std::optional<int> colours;  // PNG with a palette of so many
+  Metadata metadata = Metadata::kStrip;
+  bool keep_icc = false;  // the picture's profile goes with it
 };
+
+// JPEG weighs each coefficient against its bits from effort 7 on.
+[[nodiscard]] bool uses_trellis(const EncodeOptions& options);
 
 // What is used when a recipe names no quality; 0 for lossless formats.
 [[nodiscard]] int default_quality(Format format);
@@ -30,7 +33,7 @@ struct EncodeOptions {
 // Errors: kTooLarge when the format cannot hold a picture of this size.
 [[nodiscard]] Result<void> check_sides(SizePx size, Format format);
 
-// `picture` is 8-bit sRGB or grey, without alpha for JPEG. It is computed here, so all errors of decoding show here
+// `picture` is 8-bit RGB or grey, without alpha for JPEG. It is computed here, so all errors of decoding show here
 // too.
 [[nodiscard]] Result<std::string> encode(const Picture& picture, const EncodeOptions& options);
 

@@ -1,6 +1,7 @@
 #include "image/geometry.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace pixmill::image {
 
@@ -38,8 +39,52 @@ SizePx around(SizePx source, SizePx box) {
 
 bool is_larger(SizePx size, SizePx than) { return size.width > than.width || size.height > than.height; }
 
-BoxPx centred(SizePx size, SizePx within) {
-  return {.left = (within.width - size.width) / 2, .top = (within.height - size.height) / 2, .size = size};
+enum class Side : std::uint8_t { kStart, kMiddle, kEnd };
+
+Side across(Gravity gravity) {
+  switch (gravity) {
+    case Gravity::kWest:
+    case Gravity::kNorthWest:
+    case Gravity::kSouthWest:
+      return Side::kStart;
+    case Gravity::kEast:
+    case Gravity::kNorthEast:
+    case Gravity::kSouthEast:
+      return Side::kEnd;
+    default:
+      return Side::kMiddle;
+  }
+}
+
+Side down(Gravity gravity) {
+  switch (gravity) {
+    case Gravity::kNorth:
+    case Gravity::kNorthWest:
+    case Gravity::kNorthEast:
+      return Side::kStart;
+    case Gravity::kSouth:
+    case Gravity::kSouthWest:
+    case Gravity::kSouthEast:
+      return Side::kEnd;
+    default:
+      return Side::kMiddle;
+  }
+}
+
+std::uint32_t offset(Side side, std::uint32_t room) {
+  if (side == Side::kMiddle) return room / 2;
+  return side == Side::kEnd ? room : 0;
+}
+
+BoxPx placed(SizePx size, SizePx within, Gravity gravity) {
+  return {.left = offset(across(gravity), within.width - size.width),
+          .top = offset(down(gravity), within.height - size.height),
+          .size = size};
+}
+
+std::optional<std::uint32_t> times(std::optional<std::uint32_t> side, double ratio) {
+  if (!side || ratio == 1) return side;
+  return static_cast<std::uint32_t>(std::lround(*side * ratio));
 }
 
 ResizePlan whole(SizePx scaled) {
@@ -49,33 +94,44 @@ ResizePlan whole(SizePx scaled) {
 
 }  // namespace
 
-ResizePlan plan_resize(SizePx source, const Resize& resize) {
+ResizePlan plan_resize(SizePx source, const Resize& resize, double pixel_ratio) {
   const bool may_enlarge = resize.enlarge == Enlarge::kAllowed;
-  if (!resize.width_px && !resize.height_px) return whole(source);
-  if (!resize.width_px || !resize.height_px) {
+  const auto width_px = times(resize.width_px, pixel_ratio);
+  const auto height_px = times(resize.height_px, pixel_ratio);
+  if (!width_px && !height_px) return whole(source);
+  if (!width_px || !height_px) {
     // One side alone: the other follows the aspect, whatever the fit.
-    const SizePx fitted = resize.width_px ? fit_width(source, *resize.width_px) : fit_height(source, *resize.height_px);
+    const SizePx fitted = width_px ? fit_width(source, *width_px) : fit_height(source, *height_px);
     return whole(is_larger(fitted, source) && !may_enlarge ? source : fitted);
   }
-  const SizePx box{.width = *resize.width_px, .height = *resize.height_px};
+  const SizePx box{.width = *width_px, .height = *height_px};
   if (resize.fit == Fit::kFill) {
     if (may_enlarge) return whole(box);
     return whole({.width = std::min(box.width, source.width), .height = std::min(box.height, source.height)});
   }
-  SizePx scaled = resize.fit == Fit::kCover ? around(source, box) : inside(source, box);
+  const bool covers = resize.fit == Fit::kCover || resize.fit == Fit::kOutside;
+  SizePx scaled = covers ? around(source, box) : inside(source, box);
   if (is_larger(scaled, source) && !may_enlarge) scaled = source;
   ResizePlan plan = whole(scaled);
   if (resize.fit == Fit::kCover) {
     const SizePx kept{.width = std::min(box.width, scaled.width), .height = std::min(box.height, scaled.height)};
-    plan.crop = centred(kept, scaled);
+    plan.crop = placed(kept, scaled, resize.gravity);
     plan.canvas = kept;
     plan.placement = {.left = 0, .top = 0, .size = kept};
   }
   if (resize.fit == Fit::kContain) {
     plan.canvas = box;
-    plan.placement = centred(scaled, box);
+    plan.placement = placed(scaled, box, resize.gravity);
   }
   return plan;
+}
+
+std::optional<BoxPx> plan_crop(SizePx source, const Crop& crop) {
+  if (crop.left_px >= source.width || crop.top_px >= source.height) return std::nullopt;
+  return BoxPx{.left = crop.left_px,
+               .top = crop.top_px,
+               .size = {.width = std::min(crop.width_px, source.width - crop.left_px),
+                        .height = std::min(crop.height_px, source.height - crop.top_px)}};
 }
 
 }  // namespace pixmill::image

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "image/recipe.h"
 
@@ -28,7 +29,12 @@ struct ResizePlan {
   bool operator==(const ResizePlan&) const = default;
 };
 
-// `source` is upright (orientation already applied) and at least 1×1. Every side of the result is at least 1.
-[[nodiscard]] ResizePlan plan_resize(SizePx source, const Resize& resize);
+// `source` is upright (orientation already applied) and at least 1×1. Every side of the result is at least 1. The box
+// is `pixel_ratio` times as large as the recipe says. What kEntropy and kAttention keep depends on the pixels: the plan
+// has the size, and the place of kCentre.
+[[nodiscard]] ResizePlan plan_resize(SizePx source, const Resize& resize, double pixel_ratio = 1);
+
+// The part of a picture of size `source` that a crop leaves; nullopt when it lies wholly outside.
+[[nodiscard]] std::optional<BoxPx> plan_crop(SizePx source, const Crop& crop);
 
 }  // namespace pixmill::image

@@ -6,8 +6,8 @@
 
 namespace pixmill::image {
 
-// True for RGB profiles whose description says sRGB, and for the tiny sRGB profiles ("c2", "c2ci") that some sites
-// embed.
+// True for RGB profiles with sRGB's primaries and curve, by their numbers: names say what people like, such as "linear
+// sRGB". Profiles that only hold lookup tables count as others.
 [[nodiscard]] bool is_srgb_profile(std::string_view profile);
 
 }  // namespace pixmill::image

@@ -340,6 +340,10 @@ Result<std::string> encode_jpeg(SizePx size, std::uint32_t bands, const RowSourc
     compressor.open(trap, out);
     set_up_pixel_encoder(info, size, bands, options);
     jpeg_start_compress(&info, TRUE);
+    if (!options.icc.empty()) {
+      jpeg_write_icc_profile(&info, reinterpret_cast<const JOCTET*>(options.icc.data()),
+                             static_cast<unsigned>(options.icc.size()));
+    }
     while (info.next_scanline < size.height && !row_missing) {
       const std::uint8_t* bytes = rows(info.next_scanline);
       row_missing = bytes == nullptr;

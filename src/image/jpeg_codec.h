@@ -37,6 +37,7 @@ struct JpegOptions {
   bool trellis = false;        // fewer bytes for half as much CPU again
   std::string_view exif = {};  // a TIFF structure; left out when empty or above 64 kB
   std::string_view xmp = {};   // a packet; likewise
+  std::string_view icc = {};   // a profile; left out when empty
 };
 
 // Gives row `y` of the picture, called with 0, 1, 2 … once each; nullptr stops the encoder.

@@ -8,6 +8,7 @@
 #include "image/jpeg_segments.h"
 #include "image/strip_metadata.h"
 #include "image/tiff_directory.h"
+#include "image/xmp.h"
 #include "tests/support/test_pictures.h"
 
 namespace pixmill::image {
@@ -73,21 +74,39 @@ TEST(Exif, WithoutSenseMeansUpright) {
   EXPECT_EQ(exif_orientation(testing::make_exif(0)), 1);
 }
 
-std::string profile(const std::string& space, const std::string& description) {
-  std::string bytes(128, '\0');
-  bytes.replace(16, 4, space);
-  bytes += "\0\0\0\1desc\0\0\0\x90\0\0\0"s + static_cast<char>(description.size());
-  return bytes + description;
+TEST(Xmp, BecomesUpright) {
+  EXPECT_EQ(xmp_made_upright("<a tiff:Orientation=\"6\"/>"), "<a tiff:Orientation=\"1\"/>");
+  EXPECT_EQ(xmp_made_upright("<tiff:Orientation>8</tiff:Orientation>"), "<tiff:Orientation>1</tiff:Orientation>");
+  EXPECT_EQ(xmp_made_upright("tiff:Orientation"), "tiff:Orientation");
+  EXPECT_EQ(xmp_made_upright("tiff:Orientation6"), "tiff:Orientation6");
 }
 
-TEST(IccProfile, IsSrgbByItsDescription) {
-  EXPECT_TRUE(is_srgb_profile(profile("RGB ", "desc\0\0\0\0sRGB IEC61966-2.1"s)));
-  EXPECT_TRUE(is_srgb_profile(profile("RGB ", "mluc\0s\0R\0G\0B"s)));
-  EXPECT_TRUE(is_srgb_profile(profile("RGB ", "mluc\0\0\0\0c\0002"s)));
-  EXPECT_FALSE(is_srgb_profile(profile("RGB ", "mluc Display P3")));
-  EXPECT_FALSE(is_srgb_profile(profile("GRAY", "desc sRGB")));
+// The profile of a picture that libvips wrote.
+std::string profile(const std::string& name) { return read_jpeg_metadata(testing::make_picture({.icc = name})).icc; }
+
+std::size_t element_of(const std::string& profile, const std::string& tag) {
+  const std::size_t entry = profile.find(tag);
+  std::size_t at = 0;
+  for (std::size_t i = 4; i < 8; ++i) at = at << 8 | static_cast<unsigned char>(profile.at(entry + i));
+  return at;
+}
+
+TEST(IccProfile, IsSrgbByItsNumbers) {
+  EXPECT_TRUE(is_srgb_profile(profile("srgb")));
+  EXPECT_FALSE(is_srgb_profile(profile("p3")));
   EXPECT_FALSE(is_srgb_profile("sRGB"));
   EXPECT_FALSE(is_srgb_profile(""));
+  EXPECT_FALSE(is_srgb_profile(profile("srgb").substr(0, 200)));
+}
+
+// "Linear sRGB" is what programs call it, and its pixels are not sRGB's.
+TEST(IccProfile, IsNotSrgbWithAnotherCurve) {
+  for (const auto& curve : {"curv\0\0\0\0\0\0\0\0"s, "curv\0\0\0\0\0\0\0\1\2\x33"s, "para\0\0\0\0\0\0\0\0\0\1\0\0"s,
+                            "para\0\0\0\0\0\x09\0\0"s, "curv\0\0\0\0\xFF\xFF\xFF\xFF"s, "mft2"s}) {
+    std::string other = profile("srgb");
+    other.replace(element_of(other, "gTRC"), curve.size(), curve);
+    EXPECT_FALSE(is_srgb_profile(other)) << curve;
+  }
 }
 
 TEST(StripMetadata, LeavesThePixelsAndNothingElse) {

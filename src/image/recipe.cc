@@ -14,62 +14,19 @@ namespace pixmill::image {
 
 namespace {
 
-constexpr std::size_t kTextBytesMax = 4096;
+constexpr std::size_t kTextBytesMax = 8192;
 
 constexpr std::array kBuiltIn = {
     BuiltInRecipe{"compress", "format=jpeg quality=50", "JPEG of quality 50 at the size it has"},
     BuiltInRecipe{"web", "format=webp quality=80 resize=1600x1600:inside", "WebP of at most 1600 pixels a side"},
     BuiltInRecipe{"thumbnail", "format=jpeg quality=75 resize=256x256:inside", "JPEG of at most 256 pixels a side"},
+    BuiltInRecipe{"product-set",
+                  "quality=80 large-webp: format=webp resize=1600x1600 large-jpeg: format=jpeg resize=1600x1600 "
+                  "medium-webp: format=webp resize=800x800 medium-jpeg: format=jpeg resize=800x800 "
+                  "small-webp: format=webp resize=256x256 small-jpeg: format=jpeg resize=256x256",
+                  "1600, 800 and 256 pixels a side, each as WebP and as JPEG"},
+    BuiltInRecipe{"lossless", "format=webp lossless=true", "WebP without loss, at the size it has"},
 };
-
-constexpr std::string_view kResizeAllowed =
-    "WIDTHxHEIGHT, WIDTHx or xHEIGHT in pixels, then :inside, :cover, :contain or :fill, and :enlarge if wanted";
-
-std::string_view fit_name(Fit fit) {
-  switch (fit) {
-    case Fit::kInside:
-      return "inside";
-    case Fit::kCover:
-      return "cover";
-    case Fit::kContain:
-      return "contain";
-    case Fit::kFill:
-      return "fill";
-  }
-  return "inside";
-}
-
-// "800x600", "800x" or "x600".
-Result<Resize> parse_box(std::string_view box, std::string_view whole_value) {
-  Resize resize;
-  const std::size_t cross = box.find('x');
-  if (cross == std::string_view::npos || box.size() == 1) return refuse_field("resize", whole_value, kResizeAllowed);
-  if (cross > 0) {
-    PIXMILL_TRY(resize.width_px, read_side("resize", box.substr(0, cross)));
-  }
-  if (cross + 1 < box.size()) {
-    PIXMILL_TRY(resize.height_px, read_side("resize", box.substr(cross + 1)));
-  }
-  return resize;
-}
-
-Result<void> set_resize(Recipe& recipe, std::string_view value) {
-  const auto parts = split(value, ':');
-  PIXMILL_TRY(Resize resize, parse_box(parts.front(), value));
-  bool fit_given = false;
-  for (std::size_t i = 1; i < parts.size(); ++i) {
-    if (const auto fit = read_fit(parts[i]); fit && !fit_given) {
-      resize.fit = *fit;
-      fit_given = true;
-    } else if (parts[i] == "enlarge" && resize.enlarge == Enlarge::kNever) {
-      resize.enlarge = Enlarge::kAllowed;
-    } else {
-      return refuse_field("resize", value, kResizeAllowed);
-    }
-  }
-  recipe.resize = resize;
-  return {};
-}
 
 std::unexpected<Error> refuse_word(std::string_view word) {
   std::vector<std::string_view> names;
@@ -77,25 +34,6 @@ std::unexpected<Error> refuse_word(std::string_view word) {
   return fail(ErrorCode::kInvalidArgument,
               fmt::format("recipe: \"{}\" is neither field=value nor the name of a recipe; built in are {}",
                           shown(word), fmt::join(names, ", ")));
-}
-
-struct CompactField {
-  std::string_view name;
-  Result<void> (*set)(Recipe&, std::string_view);
-};
-constexpr std::array kCompactFields = {
-    CompactField{"format", set_format},           CompactField{"quality", set_quality},
-    CompactField{"resize", set_resize},           CompactField{"background", set_background},
-    CompactField{"metadata", set_metadata},       CompactField{"keep_smaller", set_keep_smaller},
-    CompactField{"progressive", set_progressive}, CompactField{"effort", set_effort},
-    CompactField{"tables", set_tables},
-};
-
-Result<void> set_compact_field(Recipe& recipe, std::string_view name, std::string_view value) {
-  for (const auto& field : kCompactFields) {
-    if (field.name == name) return field.set(recipe, value);
-  }
-  return refuse_unknown_field(name);
 }
 
 std::vector<std::string_view> split_words(std::string_view text) {
@@ -110,27 +48,39 @@ std::vector<std::string_view> split_words(std::string_view text) {
   return words;
 }
 
+// Words before the first "name:" are common to all outputs.
 Result<Recipe> parse_compact_recipe(std::string_view text) {
-  Recipe recipe;
+  Recipe recipe{.outputs = {}};
+  Output common;
   std::set<std::string_view> seen;
   for (const auto word : split_words(text)) {
     const std::size_t equals = word.find('=');
+    if (equals == std::string_view::npos && word.ends_with(':')) {
+      PIXMILL_RETURN_IF_ERROR(add_output(recipe, common, word.substr(0, word.size() - 1)));
+      seen.clear();
+      continue;
+    }
     if (equals == std::string_view::npos) return refuse_word(word);
     const std::string_view name = word.substr(0, equals);
     if (!seen.insert(name).second) return refuse_duplicate_field(name);
-    PIXMILL_RETURN_IF_ERROR(set_compact_field(recipe, name, word.substr(equals + 1)));
+    PIXMILL_TRY(const Field* const field, find_field(name));
+    Output& output = recipe.outputs.empty() ? common : recipe.outputs.back();
+    PIXMILL_RETURN_IF_ERROR(set_field(output, *field, word.substr(equals + 1)));
   }
+  if (recipe.outputs.empty()) recipe.outputs.push_back(common);
   return recipe;
 }
 
-std::string resize_text(const Resize& resize) {
-  std::string text = "resize=";
-  if (resize.width_px) text += fmt::to_string(*resize.width_px);
-  text += 'x';
-  if (resize.height_px) text += fmt::to_string(*resize.height_px);
-  if (resize.fit != Fit::kInside) text += fmt::format(":{}", fit_name(resize.fit));
-  if (resize.enlarge == Enlarge::kAllowed) text += ":enlarge";
-  return text;
+std::string canonical_fields(const Output& output) {
+  std::vector<std::string> fields;
+  for (const Field& field : output_fields()) {
+    if (const std::string value = field.text(output); !value.empty()) {
+      fields.push_back(fmt::format("{}={}", field.name, value));
+    }
+  }
+  // All defaults: an empty text would read as a forgotten recipe.
+  if (fields.empty()) return "format=keep";
+  return fmt::format("{}", fmt::join(fields, " "));
 }
 
 }  // namespace
@@ -139,7 +89,7 @@ std::span<const BuiltInRecipe> built_in_recipes() { return kBuiltIn; }
 
 Result<Recipe> parse_recipe(std::string_view text) {
   if (text.size() > kTextBytesMax) {
-    return fail(ErrorCode::kInvalidArgument, "the recipe is too long; at most 4096 bytes are allowed");
+    return fail(ErrorCode::kInvalidArgument, "the recipe is too long; at most 8192 bytes are allowed");
   }
   text = trim(text);
   if (text.empty()) {
@@ -153,22 +103,12 @@ Result<Recipe> parse_recipe(std::string_view text) {
 }
 
 std::string canonical_text(const Recipe& recipe) {
-  std::vector<std::string> fields;
-  if (recipe.format) fields.push_back(fmt::format("format={}", format_name(*recipe.format)));
-  if (recipe.quality) fields.push_back(fmt::format("quality={}", *recipe.quality));
-  if (recipe.resize) fields.push_back(resize_text(*recipe.resize));
-  if (recipe.background != Colour{}) {
-    const Colour& colour = recipe.background;
-    fields.push_back(fmt::format("background=#{:02x}{:02x}{:02x}", colour.red, colour.green, colour.blue));
+  std::vector<std::string> outputs;
+  for (const Output& output : recipe.outputs) {
+    outputs.push_back(output.name.empty() ? canonical_fields(output)
+                                          : fmt::format("{}: {}", output.name, canonical_fields(output)));
   }
-  if (recipe.metadata == Metadata::kKeep) fields.emplace_back("metadata=keep");
-  if (recipe.keep_smaller) fields.push_back(fmt::format("keep_smaller={}", *recipe.keep_smaller));
-  if (recipe.progressive) fields.push_back(fmt::format("progressive={}", *recipe.progressive));
-  if (recipe.effort) fields.push_back(fmt::format("effort={}", *recipe.effort));
-  if (recipe.tables == JpegTables::kStandard) fields.emplace_back("tables=standard");
-  // All defaults: an empty text would read as a forgotten recipe.
-  if (fields.empty()) return "format=keep";
-  return fmt::format("{}", fmt::join(fields, " "));
+  return fmt::format("{}", fmt::join(outputs, " "));
 }
 
 }  // namespace pixmill::image

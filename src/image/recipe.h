@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "image/format.h"
@@ -17,19 +18,47 @@ namespace pixmill::image {
 
 enum class Fit : std::uint8_t {
   kInside,   // whole picture inside the box, aspect kept
-  kCover,    // box filled, aspect kept, centre crop
+  kOutside,  // box covered, aspect kept, nothing cut off
+  kCover,    // box filled, aspect kept, the rest cut off
   kContain,  // whole picture inside the box, box filled up with background
   kFill,     // box filled, aspect not kept
 };
+// Which part stays when kCover cuts, and where the picture lies in kContain's box.
+enum class Gravity : std::uint8_t {
+  kCentre,
+  kNorth,
+  kNorthEast,
+  kEast,
+  kSouthEast,
+  kSouth,
+  kSouthWest,
+  kWest,
+  kNorthWest,
+  kEntropy,    // kCover: the part with the most detail
+  kAttention,  // kCover: the part that draws the eye: edges, skin, saturated colours
+};
 enum class Enlarge : std::uint8_t { kNever, kAllowed };
-enum class Metadata : std::uint8_t { kStrip, kKeep };
+// kCopyright: only the name of the author and the copyright notice stay. kKeep: EXIF and XMP, place included.
+enum class Metadata : std::uint8_t { kStrip, kCopyright, kKeep };
 
 struct Resize {
   std::optional<std::uint32_t> width_px;  // 1 to 65,535; at least one of the two
   std::optional<std::uint32_t> height_px;
   Fit fit = Fit::kInside;
+  Gravity gravity = Gravity::kCentre;
   Enlarge enlarge = Enlarge::kNever;
   bool operator==(const Resize&) const = default;
+};
+
+struct Crop {
+  std::uint32_t left_px = 0, top_px = 0;
+  std::uint32_t width_px = 1, height_px = 1;  // cut where they reach over the picture
+  bool operator==(const Crop&) const = default;
+};
+
+struct Padding {
+  std::uint32_t top_px = 0, right_px = 0, bottom_px = 0, left_px = 0;  // 0 to 10,000
+  bool operator==(const Padding&) const = default;
 };
 
 struct Colour {
@@ -37,26 +66,55 @@ struct Colour {
   bool operator==(const Colour&) const = default;
 };
 
-struct Recipe {
-  std::optional<Format>
-      format;  // nullopt: keep the source's (formats that cannot be written become JPEG, or PNG with alpha)
-  std::optional<int> quality;  // 1 to 100 on libjpeg's scale; nullopt: the format's default
+inline constexpr int kDefaultTrimThreshold = 10;
+
+// One file to be made of a picture. The fields that change pixels stand in the order in which they are applied.
+struct Output {
+  std::string name;  // [a-z0-9_-], 1 to 32; empty for a recipe's only output
+
+  std::optional<Crop> crop;
+  std::optional<int> trim;  // 1 to 255: borders of one colour go, which this much may differ from their corner
+  int rotate = 0;           // 0, 90, 180 or 270 degrees, clockwise
+  bool flip = false;        // upside down
+  bool flop = false;        // left to right
   std::optional<Resize> resize;
-  Colour background;  // behind alpha when the output has none, and around kContain
+  double pixel_ratio = 1;  // 1 to 4: the resize box is this many times as large
+  Padding pad;
+  bool grayscale = false;
+  double brightness = 1;  // 0 to 10, a factor
+  double saturation = 1;  // 0 to 10, a factor
+  double blur_px = 0;     // 0.3 to 100, the standard deviation; 0: none
+  double sharpen_px = 0;  // 0.3 to 10, likewise
+  Colour background;      // behind alpha when the output has none, around kContain, in the padding
+
+  // nullopt: keep the source's (formats that cannot be written become JPEG, or PNG with alpha).
+  std::optional<Format> format;
+  std::optional<int> quality;  // 1 to 100 on libjpeg's scale; nullopt: the format's default
+  bool lossless = false;       // WebP and AVIF
+  std::optional<int> effort;   // 1 to 9: CPU for fewer bytes; nullopt: what suits bulk work
+  // JPEG and PNG; nullopt: JPEG is, PNG is not.
+  std::optional<bool> progressive;
+  JpegTables tables = JpegTables::kBalanced;
+  std::optional<int> colours;              // 2 to 256: PNG with a palette
+  std::optional<std::uint64_t> max_bytes;  // 1,000 or more: quality, then size, go down until the file fits
   Metadata metadata = Metadata::kStrip;
+  bool keep_icc = false;  // the picture stays in the colours of its profile, which goes with it
   // The source's bytes are kept when the output would not be smaller and format, size and orientation stay.
   // nullopt: on when the recipe keeps format and size.
   std::optional<bool> keep_smaller;
-  // For JPEG alone today. nullopt: progressive, effort 4.
-  std::optional<bool> progressive;
-  std::optional<int> effort;  // 1 to 9: CPU for fewer bytes
-  JpegTables tables = JpegTables::kBalanced;
+
+  bool operator==(const Output&) const = default;
+};
+
+struct Recipe {
+  std::vector<Output> outputs = std::vector<Output>(1);  // 1 to kOutputsMax; where there are several, each has its name
   bool operator==(const Recipe&) const = default;
 };
 
+inline constexpr std::size_t kOutputsMax = 16;
+
 // Either spelling: a text that begins with '{' is JSON. "compress" and other built-in names stand for their recipes.
-// At most 4,096 bytes.
-// Errors: kInvalidArgument; the message names the field, the value and what is allowed.
+// At most 8,192 bytes. Errors: kInvalidArgument; the message names the field, the value and what is allowed.
 [[nodiscard]] Result<Recipe> parse_recipe(std::string_view text);
 
 [[nodiscard]] std::string canonical_text(const Recipe& recipe);

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <array>
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
@@ -70,95 +71,83 @@ std::string find_duplicate(std::string_view text) {
 
 std::string_view as_view(const json::string& text) { return {text.data(), text.size()}; }
 
-Result<std::string> text_of(std::string_view field, const json::value& value, std::string_view allowed) {
-  if (const auto* text = value.if_string()) return std::string(as_view(*text));
-  return refuse_field(field, json::serialize(value), allowed);
+// The compact spelling of a JSON value of the right kind; nullopt for another kind.
+std::optional<std::string> compact_value(const json::value& value, JsonKind kind) {
+  const bool text = kind == JsonKind::kText || kind == JsonKind::kTextOrNumber;
+  const bool number = kind == JsonKind::kNumber || kind == JsonKind::kTextOrNumber || kind == JsonKind::kFlagOrNumber;
+  const bool flag = kind == JsonKind::kFlag || kind == JsonKind::kFlagOrNumber;
+  if (text && value.is_string()) return std::string(as_view(value.get_string()));
+  if (flag && value.is_bool()) return std::string(value.get_bool() ? "true" : "false");
+  if (number && value.is_number())
+    return value.is_double() ? fmt::format("{}", value.get_double()) : json::serialize(value);
+  return std::nullopt;
 }
 
-Result<std::string> number_of(std::string_view field, const json::value& value, std::string_view allowed) {
-  if (value.is_int64() || value.is_uint64()) return json::serialize(value);
-  return refuse_field(field, json::serialize(value), allowed);
-}
+struct ResizeMember {
+  std::string_view name;
+  JsonKind json;
+  std::string_view allowed;
+  bool (*set)(Resize&, std::string_view);
+};
+constexpr std::array kResizeMembers = {
+    ResizeMember{"width", JsonKind::kNumber, kSideAllowed, set_width},
+    ResizeMember{"height", JsonKind::kNumber, kSideAllowed, set_height},
+    ResizeMember{"fit", JsonKind::kText, kFitAllowed, set_fit},
+    ResizeMember{"gravity", JsonKind::kText, kGravityAllowed, set_gravity},
+    ResizeMember{"enlarge", JsonKind::kFlag, "true or false",
+                 [](Resize& resize, std::string_view value) {
+                   resize.enlarge = value == "true" ? Enlarge::kAllowed : Enlarge::kNever;
+                   return true;
+                 }},
+};
 
-Result<std::string> flag_of(std::string_view field, const json::value& value) {
-  if (value.is_bool()) return std::string(value.get_bool() ? "true" : "false");
-  return refuse_field(field, json::serialize(value), "true or false");
-}
-
-Result<void> set_resize_field(Resize& resize, std::string_view name, const json::value& value) {
-  constexpr std::string_view kSideAllowed = "a number of pixels from 1 to 65535";
-  if (name == "width") {
-    PIXMILL_TRY(const std::string text, number_of("resize.width", value, kSideAllowed));
-    PIXMILL_TRY(resize.width_px, read_side("resize.width", text));
-  } else if (name == "height") {
-    PIXMILL_TRY(const std::string text, number_of("resize.height", value, kSideAllowed));
-    PIXMILL_TRY(resize.height_px, read_side("resize.height", text));
-  } else if (name == "fit") {
-    PIXMILL_TRY(const std::string text, text_of("resize.fit", value, kFitsAllowed));
-    const auto fit = read_fit(text);
-    if (!fit) return refuse_field("resize.fit", text, kFitsAllowed);
-    resize.fit = *fit;
-  } else if (name == "enlarge") {
-    PIXMILL_TRY(const std::string text, flag_of("resize.enlarge", value));
-    resize.enlarge = text == "true" ? Enlarge::kAllowed : Enlarge::kNever;
-  } else {
-    return fail(
-        ErrorCode::kInvalidArgument,
-        fmt::format("recipe field \"resize.{}\" is unknown; resize has width, height, fit and enlarge", shown(name)));
+Result<void> set_resize_member(Resize& resize, std::string_view name, const json::value& value) {
+  for (const ResizeMember& member : kResizeMembers) {
+    if (member.name != name) continue;
+    const auto text = compact_value(value, member.json);
+    if (text && member.set(resize, *text)) return {};
+    return refuse_field(fmt::format("resize.{}", name), text ? *text : json::serialize(value), member.allowed);
   }
-  return {};
+  return fail(ErrorCode::kInvalidArgument,
+              fmt::format("recipe field \"resize.{}\" is unknown; resize has width, height, fit, gravity and enlarge",
+                          shown(name)));
 }
 
-Result<void> set_resize(Recipe& recipe, const json::value& value) {
+Result<void> set_resize(Output& output, const json::value& value) {
   const auto* object = value.if_object();
-  constexpr std::string_view kAllowed = "an object with width, height, fit and enlarge";
+  constexpr std::string_view kAllowed = "an object with width, height, fit, gravity and enlarge";
   if (object == nullptr) return refuse_field("resize", json::serialize(value), kAllowed);
   Resize resize;
   for (const auto& member : *object) {
-    PIXMILL_RETURN_IF_ERROR(set_resize_field(resize, {member.key().data(), member.key().size()}, member.value()));
+    PIXMILL_RETURN_IF_ERROR(set_resize_member(resize, {member.key().data(), member.key().size()}, member.value()));
   }
   if (!resize.width_px && !resize.height_px) {
     return refuse_field("resize", json::serialize(value), "a width, a height or both");
   }
-  recipe.resize = resize;
+  output.resize = resize;
   return {};
 }
 
-Result<void> set_member(Recipe& recipe, std::string_view name, const json::value& value) {
-  if (name == "resize") return set_resize(recipe, value);
-  if (name == "quality") {
-    PIXMILL_TRY(const std::string text, number_of(name, value, "a whole number from 1 to 100"));
-    return set_quality(recipe, text);
+Result<void> set_member(Output& output, std::string_view name, const json::value& value) {
+  PIXMILL_TRY(const Field* const field, find_field(name));
+  if (field->json == JsonKind::kObject) return set_resize(output, value);
+  const auto text = compact_value(value, field->json);
+  if (!text) return refuse_field(name, json::serialize(value), field->allowed);
+  return set_field(output, *field, *text);
+}
+
+constexpr std::string_view kOutputsAllowed = "a list of objects, each with a name";
+
+Result<void> add_json_output(Recipe& recipe, const Output& common, const json::value& value) {
+  const auto* object = value.if_object();
+  const auto* name = object != nullptr ? object->if_contains("name") : nullptr;
+  if (name == nullptr || !name->is_string()) return refuse_field("outputs", json::serialize(value), kOutputsAllowed);
+  PIXMILL_RETURN_IF_ERROR(add_output(recipe, common, as_view(name->get_string())));
+  for (const auto& member : *object) {
+    const std::string_view key(member.key().data(), member.key().size());
+    if (key != "name") PIXMILL_RETURN_IF_ERROR(set_member(recipe.outputs.back(), key, member.value()));
   }
-  if (name == "keep_smaller") {
-    PIXMILL_TRY(const std::string text, flag_of(name, value));
-    return set_keep_smaller(recipe, text);
-  }
-  if (name == "progressive") {
-    PIXMILL_TRY(const std::string text, flag_of(name, value));
-    return set_progressive(recipe, text);
-  }
-  if (name == "effort") {
-    PIXMILL_TRY(const std::string text, number_of(name, value, kEffortAllowed));
-    return set_effort(recipe, text);
-  }
-  if (name == "tables") {
-    PIXMILL_TRY(const std::string text, text_of(name, value, kTablesAllowed));
-    return set_tables(recipe, text);
-  }
-  if (name == "format") {
-    PIXMILL_TRY(const std::string text, text_of(name, value, "keep, jpeg, png or webp"));
-    return set_format(recipe, text);
-  }
-  if (name == "background") {
-    PIXMILL_TRY(const std::string text, text_of(name, value, "a colour such as #ffffff or #fff"));
-    return set_background(recipe, text);
-  }
-  if (name == "metadata") {
-    PIXMILL_TRY(const std::string text, text_of(name, value, "strip or keep"));
-    return set_metadata(recipe, text);
-  }
-  return refuse_unknown_field(name);
+  return {};
 }
 
 }  // namespace
@@ -172,10 +161,21 @@ Result<Recipe> parse_json_recipe(std::string_view text) {
   const auto* object = document.if_object();
   if (object == nullptr) return fail(ErrorCode::kInvalidArgument, "a JSON recipe must be an object");
   if (const std::string duplicate = find_duplicate(text); !duplicate.empty()) return refuse_duplicate_field(duplicate);
-  Recipe recipe;
+  Output common;
+  const json::value* outputs = nullptr;
   for (const auto& member : *object) {
-    PIXMILL_RETURN_IF_ERROR(set_member(recipe, {member.key().data(), member.key().size()}, member.value()));
+    const std::string_view key(member.key().data(), member.key().size());
+    if (key == "outputs") {
+      outputs = &member.value();
+    } else {
+      PIXMILL_RETURN_IF_ERROR(set_member(common, key, member.value()));
+    }
   }
+  if (outputs == nullptr) return Recipe{.outputs = {common}};
+  const auto* list = outputs->if_array();
+  if (list == nullptr || list->empty()) return refuse_field("outputs", json::serialize(*outputs), kOutputsAllowed);
+  Recipe recipe{.outputs = {}};
+  for (const auto& value : *list) PIXMILL_RETURN_IF_ERROR(add_json_output(recipe, common, value));
   return recipe;
 }
 

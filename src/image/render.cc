@@ -3,16 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "base/text.h"
 #include "image/encode.h"
-#include "image/geometry.h"
+#include "image/fit_bytes.h"
 #include "image/jpeg/jpeg_transcode.h"
 #include "image/jpeg_segments.h"
+#include "image/output_plan.h"
 #include "image/steps.h"
 #include "image/strip_metadata.h"
 #include "image/tiff_directory.h"
+#include "image/transform.h"
 #include "image/truncation.h"
+#include "image/vips_runtime.h"
+#include "image/xmp.h"
 
 namespace pixmill::image {
 
@@ -24,8 +29,9 @@ std::unexpected<Error> too_large(std::string_view what, std::uint64_t pixels, st
 }
 
 Result<void> check_source_size(const Header& header, const Limits& limits) {
-  const std::uint64_t pixels_max =
-      header.format == Format::kAvif ? std::min(limits.avif_pixels_max, limits.pixels_max) : limits.pixels_max;
+  // Which codec lies in the container is said by a name in it that anybody can write.
+  const bool costly = header.format == Format::kAvif || header.format == Format::kHeif;
+  const std::uint64_t pixels_max = costly ? std::min(limits.avif_pixels_max, limits.pixels_max) : limits.pixels_max;
   const std::uint64_t frame = std::uint64_t{header.width_px} * header.height_px;
   // In this order nothing can overflow.
   if (frame > pixels_max) return too_large("the picture", frame, pixels_max);
@@ -34,161 +40,205 @@ Result<void> check_source_size(const Header& header, const Limits& limits) {
   return {};
 }
 
-Result<void> check_planned_size(const ResizePlan& plan, Format format, const Limits& limits) {
-  for (const SizePx size : {plan.scaled, plan.canvas}) {
-    const std::uint64_t pixels = std::uint64_t{size.width} * size.height;
-    if (pixels > limits.pixels_max) return too_large("the result", pixels, limits.pixels_max);
-  }
-  return check_sides(plan.canvas, format);
-}
-
-bool is_written(Format format) { return format == Format::kJpeg || format == Format::kPng || format == Format::kWebp; }
-
-Format choose_format(const Recipe& recipe, const Header& header, const Facts& facts) {
-  if (recipe.format) return *recipe.format;
-  if (is_written(header.format)) return header.format;
-  return header.format == Format::kGif || facts.has_alpha ? Format::kPng : Format::kJpeg;
-}
-
-// Everything that is decided before a pixel is touched.
-struct Plan {
+struct Source {
+  std::string_view bytes;
   Header header;
   Facts facts;
-  ResizePlan resize;
-  EncodeOptions encode;
-  Colour background;
-  bool same_size = false;  // once it is upright
-
-  [[nodiscard]] bool is_upright() const { return facts.orientation == 1; }
 };
 
-Result<Plan> make_plan(const Header& header, const Facts& facts, const Recipe& recipe, const Limits& limits) {
-  Plan plan{.header = header, .facts = facts, .resize = {}, .encode = {}, .background = recipe.background};
-  const SizePx upright = facts.upright_size();
-  plan.resize = plan_resize(upright, recipe.resize.value_or(Resize{}));
-  plan.encode.format = choose_format(recipe, header, facts);
-  const int default_value = default_quality(plan.encode.format);
-  plan.encode.quality = default_value == 0 ? 0 : recipe.quality.value_or(default_value);
-  plan.encode.metadata = recipe.metadata;
-  plan.encode.tables = recipe.tables;
-  plan.encode.progressive = recipe.progressive.value_or(true);
-  plan.encode.effort = recipe.effort.value_or(kDefaultEffort);
-  plan.same_size = plan.resize.canvas == upright && plan.resize.scaled == upright;
-  PIXMILL_RETURN_IF_ERROR(check_planned_size(plan.resize, plan.encode.format, limits));
-  return plan;
-}
+// ---- Without pixels
 
-// The stored picture's axes, for a size given upright.
-SizePx as_stored(SizePx upright, int orientation) {
-  return orientation >= 5 ? SizePx{.width = upright.height, .height = upright.width} : upright;
-}
-
-// The order of operations.
-Result<std::string> render_pixels(std::string_view source, Opened opened, const Plan& plan) {
-  const SizePx wanted = as_stored(plan.resize.scaled, plan.facts.orientation);
-  PIXMILL_TRY(Picture decoded, decode(source, plan.header.format, std::move(opened), wanted));
-  PIXMILL_TRY(Picture coloured, convert_to_srgb(std::move(decoded)));
-  PIXMILL_TRY(Picture upright, make_upright(std::move(coloured)));
-  PIXMILL_TRY(Picture resized, resize(std::move(upright), plan.resize, plan.background));
-  if (plan.encode.format == Format::kJpeg) {
-    PIXMILL_TRY(resized, flatten(std::move(resized), plan.background));
-  }
-  return encode(resized, plan.encode);
+// JPEG to JPEG with nothing to be done to the pixels but to turn them.
+bool can_be_transcoded(const Source& source, const OutputPlan& plan) {
+  return source.header.format == Format::kJpeg && plan.encode.format == Format::kJpeg && plan.keeps_pixels &&
+         (source.facts.is_srgb || plan.encode.keep_icc);
 }
 
 TranscodeOptions::Rounding rounding_of(const EncodeOptions& options) {
-  if (options.effort >= kTrellisEffort) return TranscodeOptions::Rounding::kTrellis;
+  if (uses_trellis(options)) return TranscodeOptions::Rounding::kTrellis;
   // Who asks for the standard tables wants what decoding and encoding would give.
   return options.tables == JpegTables::kStandard ? TranscodeOptions::Rounding::kNearest
                                                  : TranscodeOptions::Rounding::kDeadZone;
 }
 
-// JPEG to JPEG with nothing to be done to the pixels but to turn them. nullopt: take the way through pixels, whose
-// decoder also judges whatever is damaged.
-Result<std::optional<std::string>> render_jpeg_directly(std::string_view source, const Plan& plan) {
-  const bool applies = plan.header.format == Format::kJpeg && plan.encode.format == Format::kJpeg && plan.same_size &&
-                       plan.facts.is_srgb;
-  if (!applies) return std::nullopt;
-  TranscodeOptions options{.quality = plan.encode.quality,
-                           .tables = plan.encode.tables,
-                           .rounding = rounding_of(plan.encode),
-                           .progressive = plan.encode.progressive,
-                           .orientation = plan.facts.orientation,
-                           .profile = TranscodeOptions::Profile::kDrop};
+Result<Encoded> transcode(const Source& source, const OutputPlan& plan) {
   std::string exif;
-  if (plan.encode.metadata == Metadata::kKeep) {
-    const JpegMetadata metadata = read_jpeg_metadata(source);
-    exif = exif_made_upright(metadata.exif);
+  std::string xmp;
+  TranscodeOptions options{
+      .tables = plan.encode.tables,
+      .rounding = rounding_of(plan.encode),
+      .progressive = plan.encode.progressive.value_or(true),
+      .orientation = source.facts.orientation,
+      .profile = plan.encode.keep_icc ? TranscodeOptions::Profile::kKeepUnlessSrgb : TranscodeOptions::Profile::kDrop};
+  if (plan.encode.metadata != Metadata::kStrip) {
+    const JpegMetadata metadata = read_jpeg_metadata(source.bytes);
+    const bool whole = plan.encode.metadata == Metadata::kKeep;
+    exif = whole ? exif_made_upright(metadata.exif) : exif_copyright(metadata.exif);
     options.exif = exif;
-    options.xmp = metadata.xmp;
+    if (whole) xmp = xmp_made_upright(metadata.xmp);
+    options.xmp = xmp;
   }
-  auto transcoded = transcode_jpeg(source, options);
-  if (transcoded) return std::move(*transcoded);
-  if (transcoded.error().code == ErrorCode::kTooLarge) return std::unexpected(std::move(transcoded).error());
-  return std::nullopt;
+  const auto at_quality = [&](int quality) {
+    options.quality = quality;
+    return transcode_jpeg(source.bytes, options);
+  };
+  return fit_quality(at_quality, plan.encode.quality, plan.output->max_bytes);
 }
 
-Result<std::string> render_bytes(std::string_view source, Opened opened, const Plan& plan) {
-  PIXMILL_TRY(std::optional<std::string> direct, render_jpeg_directly(source, plan));
-  if (direct) return std::move(*direct);
-  return render_pixels(source, std::move(opened), plan);
+// nullopt: take the way through pixels, whose decoder also judges whatever is damaged.
+Result<std::optional<Encoded>> encode_directly(const Source& source, const OutputPlan& plan) {
+  if (!can_be_transcoded(source, plan)) return std::nullopt;
+  auto transcoded = transcode(source, plan);
+  if (!transcoded) {
+    if (transcoded.error().code == ErrorCode::kTooLarge) return std::unexpected(std::move(transcoded).error());
+    return std::nullopt;
+  }
+  if (plan.output->max_bytes && transcoded->bytes.size() > *plan.output->max_bytes) return std::nullopt;
+  return std::move(*transcoded);
 }
+
+// ---- Through pixels
+
+Result<Picture> with_colours(Picture picture, bool keep_icc) {
+  return keep_icc ? keep_colours(std::move(picture)) : convert_to_srgb(std::move(picture));
+}
+
+// Decoded once for all outputs that are made of pixels.
+class SharedPixels {
+ public:
+  SharedPixels(const Source& source, Picture opened) : source_(source), opened_(std::move(opened)) {}
+
+  // Before encode(): an output that needs them.
+  void expect(const OutputPlan& plan) {
+    const SizePx size = decode_size(plan, source_.facts);
+    wanted_ = {.width = std::max(wanted_.width, size.width), .height = std::max(wanted_.height, size.height)};
+    in_memory_ = in_memory_ || readers_ > 0 || needs_memory(*plan.output);
+    keep_icc_ = keep_icc_ || plan.encode.keep_icc;
+    ++readers_;
+  }
+
+  Result<Encoded> encode(const OutputPlan& plan, const Limits& limits) {
+    if (upright_.get() == nullptr) PIXMILL_RETURN_IF_ERROR(decode_upright());
+    PIXMILL_TRY(Picture coloured, keep_icc_ ? with_colours(share(upright_), plan.encode.keep_icc) : share(upright_));
+    PIXMILL_TRY(Picture picture, transform(std::move(coloured), source_.facts.upright_size(), *plan.output, limits));
+    if (plan.encode.format == Format::kJpeg) {
+      PIXMILL_TRY(picture, flatten(std::move(picture), plan.output->background));
+    }
+    return fit_bytes(std::move(picture), plan.encode, plan.output->max_bytes);
+  }
+
+ private:
+  Result<void> decode_upright() {
+    Opened opened{.facts = source_.facts, .picture = std::move(opened_)};
+    PIXMILL_TRY(Picture picture, decode(source_.bytes, source_.header.format, std::move(opened), wanted_));
+    if (!keep_icc_) {
+      PIXMILL_TRY(picture, with_colours(std::move(picture), false));
+    }
+    PIXMILL_TRY(upright_, make_upright(std::move(picture)));
+    if (in_memory_) {
+      PIXMILL_TRY(upright_, in_memory(std::move(upright_)));
+    }
+    return {};
+  }
+
+  const Source& source_;
+  Picture opened_;
+  Picture upright_;
+  SizePx wanted_{.width = 1, .height = 1};
+  int readers_ = 0;
+  bool in_memory_ = false;
+  bool keep_icc_ = false;  // colours are then converted for each output
+};
+
+// ---- The result
 
 // The source's own bytes, clean, where they are at least as good as the output: not larger, or animated, which the
 // output is not.
-std::optional<std::string> source_instead(std::string_view source, const Plan& plan, const Recipe& recipe,
-                                          std::size_t output_bytes) {
-  const bool wanted = recipe.keep_smaller.value_or(!recipe.format && !recipe.resize);
-  const bool unchanged =
-      plan.encode.format == plan.header.format && plan.same_size && plan.is_upright() && plan.facts.is_srgb;
-  if (!wanted || !unchanged) return std::nullopt;
+std::optional<std::string> source_instead(const Source& source, const OutputPlan& plan, std::size_t output_bytes) {
+  const Output& output = *plan.output;
+  const bool wanted = output.keep_smaller.value_or(!output.format && !output.resize);
+  const bool unchanged = plan.encode.format == source.header.format && plan.keeps_pixels &&
+                         source.facts.orientation == 1 && (source.facts.is_srgb || output.keep_icc);
+  if (!wanted || !unchanged || output.metadata == Metadata::kCopyright) return std::nullopt;
   std::optional<std::string> clean;
-  if (recipe.metadata == Metadata::kKeep) {
-    clean = std::string(source);
+  if (output.metadata == Metadata::kKeep) {
+    clean = std::string(source.bytes);
   } else {
-    clean = strip_metadata(source, plan.header.format, ColourProfile::kDrop);
+    const ColourProfile profile = output.keep_icc ? ColourProfile::kKeep : ColourProfile::kDrop;
+    clean = strip_metadata(source.bytes, source.header.format, profile);
   }
-  if (!clean || is_cut_off(*clean, plan.header.format)) return std::nullopt;
-  return plan.header.frames > 1 || clean->size() <= output_bytes ? clean : std::nullopt;
+  if (!clean || is_cut_off(*clean, source.header.format)) return std::nullopt;
+  if (output.max_bytes && clean->size() > *output.max_bytes) return std::nullopt;
+  return source.header.frames > 1 || clean->size() <= output_bytes ? clean : std::nullopt;
 }
 
 // A return code is not success: the output must be what was asked for, by its own header.
-Result<void> verify(const Rendition& rendition, SizePx expected) {
+Result<void> verify(const Rendition& rendition) {
   const auto header = read_header(rendition.bytes);
   if (!header) return fail(ErrorCode::kInternal, "the encoder wrote a broken file", header.error().message);
-  if (header->format != rendition.format || header->width_px != expected.width ||
-      header->height_px != expected.height) {
+  if (header->format != rendition.format || header->width_px != rendition.width_px ||
+      header->height_px != rendition.height_px) {
     return fail(ErrorCode::kInternal, "the encoder wrote a file of another size or format");
   }
   return {};
 }
 
-Result<Rendition> render_one(std::string_view source, const Header& header, const Recipe& recipe,
-                             const Limits& limits) {
-  PIXMILL_TRY(Opened opened, open_source(source, header.format));
-  PIXMILL_TRY(const Plan plan, make_plan(header, opened.facts, recipe, limits));
+Result<Rendition> finish(const Source& source, const OutputPlan& plan, Encoded encoded) {
+  Rendition rendition{.name = plan.output->name,
+                      .format = plan.encode.format,
+                      .width_px = encoded.size.width,
+                      .height_px = encoded.size.height,
+                      .quality = encoded.quality,
+                      .source_kept = false,
+                      .first_frame = source.header.frames > 1,
+                      .fitted = encoded.fitted,
+                      .bytes = std::move(encoded.bytes)};
+  if (auto kept = source_instead(source, plan, rendition.bytes.size())) {
+    rendition.bytes = std::move(*kept);
+    rendition.source_kept = true;
+    rendition.first_frame = rendition.fitted = false;
+    rendition.quality = 0;
+  }
+  PIXMILL_RETURN_IF_ERROR(verify(rendition));
+  return rendition;
+}
+
+Result<std::vector<Rendition>> render_outputs(const Source& source, Picture opened, const Recipe& recipe,
+                                              const Limits& limits) {
+  std::vector<OutputPlan> plans;
+  for (const Output& output : recipe.outputs) {
+    PIXMILL_TRY(OutputPlan plan, plan_output(source.header, source.facts, output, limits));
+    plans.push_back(std::move(plan));
+  }
+  std::vector<std::optional<Encoded>> direct;
+  SharedPixels pixels(source, std::move(opened));
+  for (const OutputPlan& plan : plans) {
+    PIXMILL_TRY(std::optional<Encoded> encoded, encode_directly(source, plan));
+    if (encoded) encoded->size = plan.size;
+    if (!encoded) pixels.expect(plan);
+    direct.push_back(std::move(encoded));
+  }
+  std::vector<Rendition> renditions;
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    if (!direct[i]) {
+      PIXMILL_TRY(direct[i], pixels.encode(plans[i], limits));
+    }
+    PIXMILL_TRY(Rendition rendition, finish(source, plans[i], std::move(*direct[i])));
+    renditions.push_back(std::move(rendition));
+  }
+  return renditions;
+}
+
+Result<std::vector<Rendition>> open_and_render(std::string_view bytes, const Header& header, const Recipe& recipe,
+                                               const Limits& limits) {
+  static_cast<void>(take_vips_message());  // what a picture before this one left unsaid
+  PIXMILL_TRY(Opened opened, open_source(bytes, header.format));
   Header seen = header;
   seen.width_px = opened.facts.size.width;
   seen.height_px = opened.facts.size.height;
   PIXMILL_RETURN_IF_ERROR(check_source_size(seen, limits));  // the decoder may have found more than our header reader
-
-  const SizePx size = plan.resize.canvas;
-  Rendition rendition{.format = plan.encode.format,
-                      .width_px = size.width,
-                      .height_px = size.height,
-                      .quality = plan.encode.quality,
-                      .source_kept = false,
-                      .first_frame = header.frames > 1,
-                      .bytes = {}};
-  PIXMILL_TRY(rendition.bytes, render_bytes(source, std::move(opened), plan));
-  if (auto kept = source_instead(source, plan, recipe, rendition.bytes.size())) {
-    rendition.bytes = std::move(*kept);
-    rendition.source_kept = true;
-    rendition.first_frame = false;
-    rendition.quality = 0;
-  }
-  PIXMILL_RETURN_IF_ERROR(verify(rendition, size));
-  return rendition;
+  const Source source{.bytes = bytes, .header = header, .facts = opened.facts};
+  return render_outputs(source, std::move(opened.picture), recipe, limits);
 }
 
 }  // namespace
@@ -196,18 +246,16 @@ Result<Rendition> render_one(std::string_view source, const Header& header, cons
 Result<Rendered> render(std::string_view source, const Recipe& recipe, const Limits& limits) {
   PIXMILL_TRY(const Header header, read_header(source));
   PIXMILL_RETURN_IF_ERROR(check_source_size(header, limits));
-  auto rendition = render_one(source, header, recipe, limits);
-  if (!rendition) {
-    Error error = std::move(rendition).error();
+  auto renditions = open_and_render(source, header, recipe, limits);
+  if (!renditions) {
+    Error error = std::move(renditions).error();
     if (error.code == ErrorCode::kDecodeFailed && is_cut_off(source, header.format)) {
       error.code = ErrorCode::kTruncated;
       error.message = fmt::format("the {} file ends too early", format_name(header.format));
     }
     return std::unexpected(std::move(error));
   }
-  Rendered rendered{.source = header, .renditions = {}};
-  rendered.renditions.push_back(std::move(*rendition));
-  return rendered;
+  return Rendered{.source = header, .renditions = std::move(*renditions)};
 }
 
 }  // namespace pixmill::image

@@ -15,26 +15,29 @@ namespace pixmill::image {
 
 struct Limits {
   std::uint64_t pixels_max = 100'000'000;      // width × height × frames of the source
-  std::uint64_t avif_pixels_max = 40'000'000;  // its decoder needs far more memory per pixel
+  std::uint64_t avif_pixels_max = 40'000'000;  // HEIF too: their decoders need far more memory per pixel
 };
 
 struct Rendition {
+  std::string name;  // of the recipe's output; empty for its only one
   Format format = Format::kJpeg;
   std::uint32_t width_px = 0;
   std::uint32_t height_px = 0;
   int quality = 0;           // what was used; 0 for lossless formats
   bool source_kept = false;  // keep_smaller: these are the source's bytes, metadata removed if the recipe strips it
   bool first_frame = false;  // the source was animated, the output is not
+  bool fitted = false;       // quality or size went down to fit max_bytes
   std::string bytes;
 };
 
 struct Rendered {
   Header source;
-  std::vector<Rendition> renditions;  // one today
+  std::vector<Rendition> renditions;  // as the recipe's outputs
 };
 
 // Checks size and format from the header before decoding; every rendition's header has been read back.
-// Errors: kNotAnImage, kUnsupportedFormat, kTooLarge, kTruncated, kDecodeFailed.
+// Errors: kNotAnImage, kUnsupportedFormat, kTooLarge, kTruncated, kDecodeFailed; kInvalidArgument when a crop lies
+// outside of the picture.
 [[nodiscard]] Result<Rendered> render(std::string_view source, const Recipe& recipe, const Limits& limits);
 
 }  // namespace pixmill::image

@@ -230,8 +230,7 @@ TEST(Render, KeepChoosesAFormatItCanWrite) {
   EXPECT_EQ(kept({.format = Format::kGif}), Format::kPng);
   EXPECT_EQ(kept({.format = Format::kTiff}), Format::kJpeg);
   EXPECT_EQ(kept({.format = Format::kTiff, .alpha = true}), Format::kPng);
-  EXPECT_EQ(kept({.format = Format::kAvif}), Format::kJpeg);
-  EXPECT_EQ(kept({.format = Format::kAvif, .alpha = true}), Format::kPng);
+  EXPECT_EQ(kept({.format = Format::kAvif}), Format::kAvif);
   EXPECT_EQ(kept({.format = Format::kHeif}), Format::kJpeg);
 }
 

@@ -151,12 +151,16 @@ Result<Picture> convert_colour(Picture picture) {
   return eight_bits;
 }
 
-Result<Picture> convert_alpha(Picture alpha) {
+Result<Picture> to_eight_bits(Picture picture) {
   Picture scaled;
-  if (vips_image_get_format(alpha.get()) == VIPS_FORMAT_USHORT) {
-    if (vips_rshift_const1(alpha.get(), scaled.out(), 8, nullptr) != 0) return vips_failed();
+  const VipsBandFormat format = vips_image_get_format(picture.get());
+  if (format == VIPS_FORMAT_USHORT) {
+    if (vips_rshift_const1(picture.get(), scaled.out(), 8, nullptr) != 0) return vips_failed();
+  } else if (format == VIPS_FORMAT_FLOAT) {  // 0 to 1
+    constexpr double kWhite = 255;
+    if (vips_linear1(picture.get(), scaled.out(), kWhite, 0, nullptr) != 0) return vips_failed();
   } else {
-    scaled = std::move(alpha);
+    scaled = std::move(picture);
   }
   Picture eight_bits;
   if (vips_cast_uchar(scaled.get(), eight_bits.out(), nullptr) != 0) return vips_failed();
@@ -188,26 +192,15 @@ VipsArrayDouble* background_of(const Picture& picture, Colour colour, bool with_
 Result<Picture> scale(Picture picture, SizePx scaled) {
   const SizePx size = size_of(picture);
   if (size == scaled) return picture;
-  Picture weighted;
-  const bool alpha = has_alpha(picture);
-  if (alpha) {
-    // Colours under transparent pixels must not bleed into visible ones.
-    if (vips_premultiply(picture.get(), weighted.out(), nullptr) != 0) return vips_failed();
-  } else {
-    weighted = std::move(picture);
-  }
-  Picture resized;
-  if (vips_resize(weighted.get(), resized.out(), static_cast<double>(scaled.width) / size.width, "vscale",
-                  static_cast<double>(scaled.height) / size.height, "kernel", VIPS_KERNEL_LANCZOS3, nullptr) != 0) {
-    return vips_failed();
-  }
-  if (alpha) {
-    Picture plain;
-    if (vips_unpremultiply(resized.get(), plain.out(), nullptr) != 0) return vips_failed();
-    Picture eight_bits;
-    if (vips_cast_uchar(plain.get(), eight_bits.out(), nullptr) != 0) return vips_failed();
-    resized = std::move(eight_bits);
-  }
+  PIXMILL_TRY(Picture resized, on_premultiplied(std::move(picture), [&](const Picture& weighted) -> Result<Picture> {
+                Picture result;
+                if (vips_resize(weighted.get(), result.out(), static_cast<double>(scaled.width) / size.width, "vscale",
+                                static_cast<double>(scaled.height) / size.height, "kernel", VIPS_KERNEL_LANCZOS3,
+                                nullptr) != 0) {
+                  return vips_failed();
+                }
+                return result;
+              }));
   if (size_of(resized) == scaled) return resized;
   // libvips rounds by itself; a pixel more or less is repeated or cut.
   Picture exact;
@@ -228,6 +221,12 @@ Result<Opened> open_source(std::string_view source, Format format) {
                   .picture = {}};
   }
   PIXMILL_TRY(Picture picture, open_with_vips(source, format));
+  const VipsBandFormat samples = vips_image_get_format(picture.get());
+  if (samples != VIPS_FORMAT_UCHAR && samples != VIPS_FORMAT_USHORT && samples != VIPS_FORMAT_FLOAT) {
+    return fail(
+        ErrorCode::kUnsupportedFormat,
+        fmt::format("{} with samples of this kind is not read; 8-bit, 16-bit and float are", format_name(format)));
+  }
   const Facts facts = facts_of(picture.get());
   return Opened{.facts = facts, .picture = std::move(picture)};
 }
@@ -250,7 +249,7 @@ Result<Picture> convert_to_srgb(Picture picture) {
   if (has_alpha(own)) {
     Picture alpha;
     if (vips_extract_band(own.get(), alpha.out(), colour_bands, nullptr) != 0) return vips_failed();
-    PIXMILL_TRY(const Picture eight_bits, convert_alpha(std::move(alpha)));
+    PIXMILL_TRY(const Picture eight_bits, to_eight_bits(std::move(alpha)));
     Picture joined;
     if (vips_bandjoin2(converted.get(), eight_bits.get(), joined.out(), nullptr) != 0) return vips_failed();
     converted = std::move(joined);
@@ -261,15 +260,28 @@ Result<Picture> convert_to_srgb(Picture picture) {
   return clean;
 }
 
+Result<Picture> keep_colours(Picture picture) {
+  const VipsInterpretation interpretation = vips_image_guess_interpretation(picture.get());
+  const bool rgb = interpretation == VIPS_INTERPRETATION_sRGB || interpretation == VIPS_INTERPRETATION_RGB ||
+                   interpretation == VIPS_INTERPRETATION_RGB16;
+  const bool grey = interpretation == VIPS_INTERPRETATION_B_W || interpretation == VIPS_INTERPRETATION_GREY16;
+  if (!rgb && !grey) return convert_to_srgb(std::move(picture));
+  PIXMILL_TRY(const Picture eight_bits, to_eight_bits(std::move(picture)));
+  Picture named;
+  if (vips_copy(eight_bits.get(), named.out(), "interpretation",
+                grey ? VIPS_INTERPRETATION_B_W : VIPS_INTERPRETATION_sRGB, nullptr) != 0) {
+    return vips_failed();
+  }
+  return named;
+}
+
 Result<Picture> make_upright(Picture picture) {
   constexpr int kUpright = 1;
   constexpr int kMirrored = 2;  // rows stay in order
   const int orientation = vips_image_get_orientation(picture.get());
   if (orientation == kUpright) return picture;
   if (orientation != kMirrored) {
-    Picture memory(vips_image_copy_memory(picture.get()));
-    if (memory.get() == nullptr) return vips_failed();
-    picture = std::move(memory);
+    PIXMILL_TRY(picture, in_memory(std::move(picture)));
   }
   Picture upright;
   if (vips_autorot(picture.get(), upright.out(), nullptr) != 0) return vips_failed();
@@ -288,16 +300,32 @@ Result<Picture> resize(Picture picture, const ResizePlan& plan, Colour backgroun
     scaled = std::move(cropped);
   }
   if (plan.canvas == plan.placement.size) return scaled;
-  PIXMILL_TRY(const Picture roomy, with_room_for(std::move(scaled), background));
+  return place_on_canvas(std::move(scaled), plan.placement, plan.canvas, background);
+}
+
+Result<Picture> place_on_canvas(Picture picture, BoxPx placement, SizePx canvas, Colour background) {
+  PIXMILL_TRY(const Picture roomy, with_room_for(std::move(picture), background));
   VipsArrayDouble* const values = background_of(roomy, background, true);
   Picture placed;
   const int failed =
-      vips_embed(roomy.get(), placed.out(), static_cast<int>(plan.placement.left), static_cast<int>(plan.placement.top),
-                 static_cast<int>(plan.canvas.width), static_cast<int>(plan.canvas.height), "extend",
-                 VIPS_EXTEND_BACKGROUND, "background", values, nullptr);
+      vips_embed(roomy.get(), placed.out(), static_cast<int>(placement.left), static_cast<int>(placement.top),
+                 static_cast<int>(canvas.width), static_cast<int>(canvas.height), "extend", VIPS_EXTEND_BACKGROUND,
+                 "background", values, nullptr);
   vips_area_unref(VIPS_AREA(values));
   if (failed != 0) return vips_failed();
   return placed;
+}
+
+Result<Picture> on_premultiplied(Picture picture, const std::function<Result<Picture>(const Picture&)>& change) {
+  if (!has_alpha(picture)) return change(picture);
+  Picture weighted;
+  if (vips_premultiply(picture.get(), weighted.out(), nullptr) != 0) return vips_failed();
+  PIXMILL_TRY(const Picture changed, change(weighted));
+  Picture plain;
+  if (vips_unpremultiply(changed.get(), plain.out(), nullptr) != 0) return vips_failed();
+  Picture eight_bits;
+  if (vips_cast_uchar(plain.get(), eight_bits.out(), nullptr) != 0) return vips_failed();
+  return eight_bits;
 }
 
 Result<Picture> flatten(Picture picture, Colour background) {
@@ -309,6 +337,17 @@ Result<Picture> flatten(Picture picture, Colour background) {
   vips_area_unref(VIPS_AREA(values));
   if (failed != 0) return vips_failed();
   return flat;
+}
+
+Picture share(const Picture& picture) {
+  g_object_ref(picture.get());
+  return Picture(picture.get());
+}
+
+Result<Picture> in_memory(Picture picture) {
+  Picture memory(vips_image_copy_memory(picture.get()));
+  if (memory.get() == nullptr) return vips_failed();
+  return memory;
 }
 
 bool has_alpha(const Picture& picture) { return vips_image_hasalpha(picture.get()) != FALSE; }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string_view>
 
 #include "base/error.h"
@@ -41,13 +42,28 @@ struct Opened {
 // 8-bit sRGB or grey, alpha untouched but 8-bit, the ICC profile applied and gone.
 [[nodiscard]] Result<Picture> convert_to_srgb(Picture picture);
 
+// 8-bit RGB or grey as the embedded profile means it, which stays. Print colours become sRGB.
+[[nodiscard]] Result<Picture> keep_colours(Picture picture);
+
 // Turns the pixels as EXIF orientation says. Decodes to memory when rows become columns or change their order.
 [[nodiscard]] Result<Picture> make_upright(Picture picture);
 
 [[nodiscard]] Result<Picture> resize(Picture picture, const ResizePlan& plan, Colour background);
 
+// The picture on a canvas of `background`, which is opaque.
+[[nodiscard]] Result<Picture> place_on_canvas(Picture picture, BoxPx placement, SizePx canvas, Colour background);
+
+// Applies `change` to colours weighted by alpha, so that those under transparent pixels do not bleed into visible ones.
+[[nodiscard]] Result<Picture> on_premultiplied(Picture picture,
+                                               const std::function<Result<Picture>(const Picture&)>& change);
+
 // Puts alpha, if there is any, over the background.
 [[nodiscard]] Result<Picture> flatten(Picture picture, Colour background);
+
+// One more owner of the same pixels.
+[[nodiscard]] Picture share(const Picture& picture);
+// The pixels computed once, for those who read them several times or in another order.
+[[nodiscard]] Result<Picture> in_memory(Picture picture);
 
 [[nodiscard]] bool has_alpha(const Picture& picture);
 [[nodiscard]] SizePx size_of(const Picture& picture);

@@ -1,5 +1,8 @@
 #include "image/tiff_directory.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "image/byte_reader.h"
 
 namespace pixmill::image {
@@ -49,6 +52,16 @@ TiffEntry read_entry(ByteReader& reader, const Order& order, bool big) {
   const std::uint64_t pointer = big ? order.u64(reader) : order.u32(reader);
   entry.values_at = fits ? field_at : static_cast<std::size_t>(pointer);
   return entry;
+}
+
+void append_le16(std::string& text, std::uint16_t value) {
+  text += static_cast<char>(value & 0xFF);
+  text += static_cast<char>(value >> 8);
+}
+
+void append_le32(std::string& text, std::uint32_t value) {
+  append_le16(text, static_cast<std::uint16_t>(value & 0xFFFF));
+  append_le16(text, static_cast<std::uint16_t>(value >> 16));
 }
 
 }  // namespace
@@ -104,6 +117,38 @@ int exif_orientation(std::string_view exif) {
   if (!directory) return 1;
   const auto value = directory_value(exif, *directory, kTagOrientation).value_or(1);
   return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+}
+
+std::string exif_copyright(std::string_view exif) {
+  constexpr std::uint16_t kTypeAscii = 2;
+  constexpr std::size_t kTextMax = 10'000;
+  const auto directory = read_first_directory(exif);
+  if (!directory) return {};
+  std::vector<std::pair<std::uint16_t, std::string>> kept;  // by rising tag, as the structure wants it
+  for (const std::uint16_t tag : {kTagArtist, kTagCopyright}) {
+    for (const auto& entry : directory->entries) {
+      const bool fits = entry.values_at < exif.size() && entry.count <= exif.size() - entry.values_at;
+      if (entry.tag != tag || entry.type != kTypeAscii || !fits || entry.count == 0 || entry.count > kTextMax) continue;
+      std::string text(exif.substr(entry.values_at, static_cast<std::size_t>(entry.count)));
+      text.resize(std::max<std::size_t>(text.size(), 5));  // shorter ones would lie in the entry itself
+      kept.emplace_back(tag, std::move(text));
+      break;
+    }
+  }
+  if (kept.empty()) return {};
+  std::string block("II\x2A\0\x08\0\0\0", 8);
+  append_le16(block, static_cast<std::uint16_t>(kept.size()));
+  std::size_t values_at = 8 + 2 + 12 * kept.size() + 4;
+  for (const auto& [tag, text] : kept) {
+    append_le16(block, tag);
+    append_le16(block, kTypeAscii);
+    append_le32(block, static_cast<std::uint32_t>(text.size()));
+    append_le32(block, static_cast<std::uint32_t>(values_at));
+    values_at += text.size();
+  }
+  append_le32(block, 0);  // no further directory
+  for (const auto& [tag, text] : kept) block += text;
+  return block;
 }
 
 std::string exif_made_upright(std::string_view exif) {

@@ -15,8 +15,10 @@ inline constexpr std::uint16_t kTagImageLength = 257;
 inline constexpr std::uint16_t kTagStripOffsets = 273;
 inline constexpr std::uint16_t kTagOrientation = 274;
 inline constexpr std::uint16_t kTagStripByteCounts = 279;
+inline constexpr std::uint16_t kTagArtist = 315;
 inline constexpr std::uint16_t kTagTileOffsets = 324;
 inline constexpr std::uint16_t kTagTileByteCounts = 325;
+inline constexpr std::uint16_t kTagCopyright = 33432;
 
 struct TiffEntry {
   std::uint16_t tag = 0;
@@ -39,6 +41,9 @@ struct TiffDirectory {
 
 // EXIF orientation, 1 to 8; 1 when there is none or it makes no sense.
 [[nodiscard]] int exif_orientation(std::string_view exif);
+
+// An EXIF block of nothing but the artist and the copyright notice of this one; empty when it has neither.
+[[nodiscard]] std::string exif_copyright(std::string_view exif);
 
 // The same EXIF block with orientation 1, for a picture that has been turned upright.
 [[nodiscard]] std::string exif_made_upright(std::string_view exif);

@@ -40,8 +40,9 @@ std::uint64_t total_bytes(const image::Rendered& rendered) {
 
 std::string note_of(const image::Rendition& rendition) {
   if (rendition.source_kept) return "source kept: the result would not have been smaller";
-  if (rendition.first_frame) return "first frame of an animation";
-  return "";
+  std::string note = rendition.first_frame ? "first frame of an animation" : "";
+  if (rendition.fitted) note += note.empty() ? "reduced to fit max_bytes" : "; reduced to fit max_bytes";
+  return note;
 }
 
 std::string key_of(const ItemTask& task, const std::string& rendition, const Sha256Digest& content,
@@ -150,8 +151,8 @@ Task<Result<std::vector<StoredOutput>>> Pipeline::store_all(const ItemTask& task
   std::vector<StoredOutput> outputs;
   for (const auto& rendition : rendered.renditions) {
     const auto content = sha256(rendition.bytes);
-    StoredOutput output{.rendition = {},
-                        .key = key_of(task, {}, content, rendition.format),
+    StoredOutput output{.rendition = rendition.name,
+                        .key = key_of(task, rendition.name, content, rendition.format),
                         .bytes = rendition.bytes.size(),
                         .width_px = rendition.width_px,
                         .height_px = rendition.height_px,

@@ -222,6 +222,18 @@ std::string without_rendition(std::string_view stem) {
   return result.empty() ? "_" : result;
 }
 
+// Several renditions of one picture lie in a folder each, where the template does not say otherwise: no two names can
+// meet.
+std::string with_rendition(std::string_view stem) {
+  for (const Part& part : parse_stem(stem)) {
+    if (part.is_placeholder && part.text == "rendition") return std::string(stem);
+  }
+  const std::size_t slash = stem.rfind('/');
+  std::string result(stem);
+  result.insert(slash == std::string_view::npos ? 0 : slash + 1, "{rendition}/");
+  return result;
+}
+
 bool is_hex(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
@@ -399,7 +411,7 @@ std::string fan_out(std::string_view folder, std::uint64_t item_number, std::str
 std::string finish_name(std::string_view stem, const FinalName& values) {
   const std::string rendition = clean(values.rendition);
   std::string name;
-  for (const auto& part : parse_stem(rendition.empty() ? without_rendition(stem) : stem)) {
+  for (const auto& part : parse_stem(rendition.empty() ? without_rendition(stem) : with_rendition(stem))) {
     if (!part.is_placeholder) {
       name += part.text;
     } else if (part.text == "sha") {
@@ -416,7 +428,7 @@ std::string finish_name(std::string_view stem, const FinalName& values) {
 }
 
 bool may_come_from(std::string_view key, std::string_view stem) {
-  return matches(key, stem) || matches(key, without_rendition(stem));
+  return matches(key, with_rendition(stem)) || matches(key, without_rendition(stem));
 }
 
 }  // namespace pixmill::storage

@@ -183,7 +183,13 @@ TEST(FinishName, FillsInDigestsAndExtension) {
   const FinalName values = final_name("thumb");
   EXPECT_EQ(finish_name("a-{sha}-{rendition}.{ext}", values),
             "a-" + to_hex(values.content).substr(0, 16) + "-thumb.jpg");
-  EXPECT_EQ(finish_name("P_{uuid}.{ext}", values), "P_" + Uuid::from_digest(values.identity).text() + ".jpg");
+  EXPECT_EQ(finish_name("P_{uuid}.{ext}", final_name()), "P_" + Uuid::from_digest(values.identity).text() + ".jpg");
+}
+
+TEST(FinishName, PutsRenditionsIntoFoldersWhereTheTemplateDoesNotNameThem) {
+  EXPECT_EQ(finish_name("SKU.{ext}", final_name("thumb")), "thumb/SKU.jpg");
+  EXPECT_EQ(finish_name("images/0001/SKU.{ext}", final_name("thumb")), "images/0001/thumb/SKU.jpg");
+  EXPECT_EQ(finish_name("{{rendition}}.{ext}", final_name("thumb")), "thumb/{rendition}.jpg");
 }
 
 TEST(FinishName, LeavesOutTheNamelessRenditionWithItsSeparator) {

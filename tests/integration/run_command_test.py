@@ -164,6 +164,22 @@ class Run(RunCase):
                 with Image.open(self.file_of(self.images()[0])) as picture:
                     self.assertEqual(expected, (picture.format, picture.size))
 
+    def test_several_outputs_of_one_picture(self):
+        origin = self.origin()
+        done = self.run_table(pixmill.table([f"{origin.url}/pic/{n}" for n in range(3)]), "-r",
+                              "quality=70 small: format=webp resize=48x grey: format=png grayscale=true rotate=90")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(3, sum(origin.hits.values()), "each picture is fetched once")
+        images = self.images()
+        self.assertEqual(["small", "grey"] * 3, [image["rendition"] for image in images])
+        for image in images:
+            with Image.open(self.file_of(image)) as picture:
+                expected = ("WEBP", (48, 36)) if image["rendition"] == "small" else ("PNG", (72, 96))
+                self.assertEqual(expected, (picture.format, picture.size))
+            self.assertEqual(image["rendition"], self.file_of(image).parent.name)
+        self.assertEqual([1, 1, 1], [len(row["Output Image Urls"].split(",")) for row in self.results()])
+        self.assert_clean(self.audit())
+
     def test_names(self):
         origin = self.origin()
         products = ["../../etc/passwd", "a/b", "same", "same", "CON", '"x, y"']

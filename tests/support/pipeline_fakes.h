@@ -34,12 +34,14 @@ class FakePool final : public engine::Pool {
  public:
   std::function<Result<image::Rendered>(std::string_view source)> answer = [](std::string_view source) {
     image::Rendered rendered;
-    rendered.renditions.push_back({.format = image::Format::kJpeg,
+    rendered.renditions.push_back({.name = {},
+                                   .format = image::Format::kJpeg,
                                    .width_px = 4,
                                    .height_px = 3,
                                    .quality = 50,
                                    .source_kept = false,
                                    .first_frame = false,
+                                   .fitted = false,
                                    .bytes = std::string(source)});
     return Result<image::Rendered>(std::move(rendered));
   };

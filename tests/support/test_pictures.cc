@@ -229,6 +229,9 @@ SeenPicture see(std::string_view bytes) {
   auto* data = const_cast<char*>(bytes.data());
   if (*format == Format::kPng) must(vips_pngload_buffer(data, bytes.size(), picture.out(), nullptr));
   if (*format == Format::kWebp) must(vips_webpload_buffer(data, bytes.size(), picture.out(), nullptr));
+  if (*format == Format::kGif) must(vips_gifload_buffer(data, bytes.size(), picture.out(), nullptr));
+  if (*format == Format::kTiff) must(vips_tiffload_buffer(data, bytes.size(), picture.out(), nullptr));
+  if (*format == Format::kAvif) must(vips_heifload_buffer(data, bytes.size(), picture.out(), nullptr));
   PIXMILL_CHECK(picture.get() != nullptr);
   std::size_t size = 0;
   void* memory = vips_image_write_to_memory(picture.get(), &size);

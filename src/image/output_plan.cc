@@ -1,0 +1,97 @@
+#include "image/output_plan.h"
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+
+namespace pixmill::image {
+
+namespace {
+
+bool is_written(Format format) { return format != Format::kHeif; }
+
+// GIF and TIFF are written when asked for; who says nothing is better served with what browsers and shops take.
+bool is_kept(Format format) {
+  return format == Format::kJpeg || format == Format::kPng || format == Format::kWebp || format == Format::kAvif;
+}
+
+Format choose_format(const Output& output, const Header& header, const Facts& facts) {
+  if (output.format && is_written(*output.format)) return *output.format;
+  if (is_kept(header.format)) return header.format;
+  return header.format == Format::kGif || facts.has_alpha ? Format::kPng : Format::kJpeg;
+}
+
+// Whether an output changes colours or detail; what changes size and place is asked of the geometry.
+bool adjusts(const Output& output) {
+  return output.grayscale || output.brightness != 1 || output.saturation != 1 || output.blur_px != 0 ||
+         output.sharpen_px != 0;
+}
+
+bool rearranges(const Output& output) {
+  return output.crop || output.trim || output.rotate != 0 || output.flip || output.flop || output.pad != Padding{};
+}
+
+EncodeOptions encode_options(const Output& output, Format format) {
+  const int default_value = default_quality(format);
+  return {.format = format,
+          .quality = default_value == 0 || output.lossless ? 0 : output.quality.value_or(default_value),
+          .lossless = output.lossless,
+          .effort = output.effort,
+          .progressive = output.progressive,
+          .tables = output.tables,
+          .colours = output.colours,
+          .metadata = output.metadata,
+          .keep_icc = output.keep_icc};
+}
+
+SizePx padded(SizePx size, const Padding& pad) {
+  return {.width = size.width + pad.left_px + pad.right_px, .height = size.height + pad.top_px + pad.bottom_px};
+}
+
+}  // namespace
+
+SizePx turned(SizePx size, int rotate) {
+  return rotate % 180 == 0 ? size : SizePx{.width = size.height, .height = size.width};
+}
+
+Result<void> check_result_size(SizePx size, const Limits& limits) {
+  const std::uint64_t pixels = std::uint64_t{size.width} * size.height;
+  if (pixels <= limits.pixels_max) return {};
+  return fail(ErrorCode::kTooLarge, fmt::format("the result has {} pixels; at most {} are allowed",
+                                                format_count(pixels), format_count(limits.pixels_max)));
+}
+
+Result<OutputPlan> plan_output(const Header& header, const Facts& facts, const Output& output, const Limits& limits) {
+  OutputPlan plan{.output = &output, .encode = {}, .size = facts.upright_size()};
+  const SizePx upright = plan.size;
+  if (output.crop) {
+    const auto kept = plan_crop(upright, *output.crop);
+    if (!kept) {
+      return fail(
+          ErrorCode::kInvalidArgument,
+          fmt::format("the crop lies outside of the picture, which has {}×{} pixels", upright.width, upright.height));
+    }
+    plan.size = kept->size;
+  }
+  plan.size = turned(plan.size, output.rotate);
+  const ResizePlan resize = plan_resize(plan.size, output.resize.value_or(Resize{}), output.pixel_ratio);
+  PIXMILL_RETURN_IF_ERROR(check_result_size(resize.scaled, limits));
+  plan.size = padded(resize.canvas, output.pad);
+  PIXMILL_RETURN_IF_ERROR(check_result_size(plan.size, limits));
+  plan.encode = encode_options(output, choose_format(output, header, facts));
+  PIXMILL_RETURN_IF_ERROR(check_sides(plan.size, plan.encode.format));
+  plan.keeps_pixels = !adjusts(output) && !rearranges(output) && resize.scaled == upright && resize.canvas == upright;
+  return plan;
+}
+
+SizePx decode_size(const OutputPlan& plan, const Facts& facts) {
+  const Output& output = *plan.output;
+  // Places within the picture are given in its own pixels.
+  if (output.crop || output.trim || !output.resize) return facts.size;
+  const SizePx upright = facts.upright_size();
+  const ResizePlan resize = plan_resize(turned(upright, output.rotate), *output.resize, output.pixel_ratio);
+  const SizePx scaled = turned(resize.scaled, output.rotate);
+  return facts.orientation >= 5 ? SizePx{.width = scaled.height, .height = scaled.width} : scaled;
+}
+
+}  // namespace pixmill::image

@@ -1,0 +1,19 @@
+// What an output does to the pixels, one step after another, in the order of its fields.
+#pragma once
+
+#include "base/error.h"
+#include "image/geometry.h"
+#include "image/picture.h"
+#include "image/recipe.h"
+#include "image/render.h"
+
+namespace pixmill::image {
+
+// Whether the steps read the picture in another order than from top to bottom, so that it must lie in memory.
+[[nodiscard]] bool needs_memory(const Output& output);
+
+// `picture` is upright and may have been decoded smaller than `full`, its size, where nothing refers to its pixels.
+// Errors: kDecodeFailed, kTooLarge.
+[[nodiscard]] Result<Picture> transform(Picture picture, SizePx full, const Output& output, const Limits& limits);
+
+}  // namespace pixmill::image
