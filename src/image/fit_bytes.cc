@@ -65,6 +65,16 @@ Result<Encoded> fit_quality(const std::function<Result<std::string>(int quality)
   return best;
 }
 
+Result<Encoded> fit_animation(const Picture& frames, const EncodeOptions& options,
+                              std::optional<std::uint64_t> bytes_max) {
+  PIXMILL_TRY(Encoded encoded, encode_fitting(frames, options, bytes_max));
+  if (bytes_max && encoded.bytes.size() > *bytes_max) {
+    return fail(ErrorCode::kTooLarge, fmt::format("the animation does not fit into max_bytes={}", *bytes_max));
+  }
+  encoded.size = frame_size_of(frames);
+  return encoded;
+}
+
 Result<Encoded> fit_bytes(Picture picture, const EncodeOptions& options, std::optional<std::uint64_t> bytes_max) {
   if (bytes_max) {
     PIXMILL_TRY(picture, in_memory(std::move(picture)));

@@ -27,6 +27,11 @@ inline constexpr int kQualityFloor = 25;  // below it a smaller picture looks be
 [[nodiscard]] Result<Encoded> fit_quality(const std::function<Result<std::string>(int quality)>& encode_at, int quality,
                                           std::optional<std::uint64_t> bytes_max);
 
+// The quality alone goes down: frames are not made smaller. Errors: those of encode(), and kTooLarge when it does not
+// fit.
+[[nodiscard]] Result<Encoded> fit_animation(const Picture& frames, const EncodeOptions& options,
+                                            std::optional<std::uint64_t> bytes_max);
+
 // Errors: those of encode(), and kTooLarge when not even a picture of a few pixels fits.
 [[nodiscard]] Result<Encoded> fit_bytes(Picture picture, const EncodeOptions& options,
                                         std::optional<std::uint64_t> bytes_max);

@@ -3,22 +3,16 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "image/animation.h"
 
 namespace pixmill::image {
 
 namespace {
 
-bool is_written(Format format) { return format != Format::kHeif; }
-
-// GIF and TIFF are written when asked for; who says nothing is better served with what browsers and shops take.
-bool is_kept(Format format) {
-  return format == Format::kJpeg || format == Format::kPng || format == Format::kWebp || format == Format::kAvif;
-}
-
 Format choose_format(const Output& output, const Header& header, const Facts& facts) {
-  if (output.format && is_written(*output.format)) return *output.format;
-  if (is_kept(header.format)) return header.format;
-  return header.format == Format::kGif || facts.has_alpha ? Format::kPng : Format::kJpeg;
+  if (output.format) return *output.format;
+  if (header.format != Format::kHeif) return header.format;  // which is read and not written
+  return facts.has_alpha ? Format::kPng : Format::kJpeg;
 }
 
 // Whether an output changes colours or detail; what changes size and place is asked of the geometry.
@@ -80,6 +74,7 @@ Result<OutputPlan> plan_output(const Header& header, const Facts& facts, const O
   PIXMILL_RETURN_IF_ERROR(check_result_size(plan.size, limits));
   plan.encode = encode_options(output, choose_format(output, header, facts));
   PIXMILL_RETURN_IF_ERROR(check_sides(plan.size, plan.encode.format));
+  plan.animated = header.frames > 1 && can_be_animated(header.format) && can_be_animated(plan.encode.format);
   plan.keeps_pixels = !adjusts(output) && !rearranges(output) && resize.scaled == upright && resize.canvas == upright;
   return plan;
 }

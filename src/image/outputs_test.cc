@@ -250,6 +250,39 @@ TEST(Outputs, EachOutputIsWhatItWouldBeAlone) {
   }
 }
 
+TEST(Outputs, AnimationsStayAnimatedWhereTheFormatCan) {
+  for (const Format from : {Format::kGif, Format::kWebp}) {
+    const std::string source = make_picture({.format = from, .size = {80, 60}, .frames = 5});
+    for (const std::string to : {"gif", "webp"}) {
+      const Rendition out = rendered(source, "format=" + to + " resize=40x flop=true pad=2 trim=1 quality=90");
+      const auto header = read_header(out.bytes);
+      ASSERT_TRUE(header);
+      EXPECT_EQ(header->frames, 5U) << to;
+      EXPECT_FALSE(out.first_frame);
+      EXPECT_EQ(out.width_px, 44U);
+      EXPECT_EQ(out.height_px, 34U);
+      const SeenPicture first = see(out.bytes);
+      EXPECT_LE(distance(first.at(8, 6), kGreen), 60) << to;
+    }
+    const Rendition still = rendered(source, "format=png");
+    EXPECT_TRUE(still.first_frame);
+    EXPECT_EQ(read_header(still.bytes)->frames, 1U);
+    Limits limits;
+    limits.frames_max = 4;
+    EXPECT_EQ(error_of(source, "format=gif resize=40x", limits), ErrorCode::kTooLarge);
+  }
+}
+
+TEST(Outputs, AnAnimationAndAStillOfOneSource) {
+  const std::string source = make_picture({.format = Format::kGif, .size = {80, 60}, .metadata = true, .frames = 3});
+  const auto renditions = all_rendered(source, "moving: format=webp resize=40x still: format=jpeg resize=20x");
+  ASSERT_EQ(renditions.size(), 2U);
+  EXPECT_EQ(read_header(renditions[0].bytes)->frames, 3U);
+  EXPECT_FALSE(renditions[0].first_frame);
+  EXPECT_TRUE(renditions[1].first_frame);
+  for (const auto& rendition : renditions) EXPECT_EQ(rendition.bytes.find(kSecret), std::string::npos);
+}
+
 TEST(Outputs, ResultsAreBounded) {
   const Limits limits{.pixels_max = 10'000};
   EXPECT_EQ(error_of(quadrants(), "resize=200x200:fill:enlarge", limits), ErrorCode::kTooLarge);

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "base/text.h"
+#include "image/animation.h"
 #include "image/encode.h"
 #include "image/fit_bytes.h"
 #include "image/jpeg/jpeg_transcode.h"
@@ -110,6 +111,7 @@ class SharedPixels {
 
   // Before encode(): an output that needs them.
   void expect(const OutputPlan& plan) {
+    if (plan.animated) return;
     const SizePx size = decode_size(plan, source_.facts);
     wanted_ = {.width = std::max(wanted_.width, size.width), .height = std::max(wanted_.height, size.height)};
     in_memory_ = in_memory_ || readers_ > 0 || needs_memory(*plan.output);
@@ -118,6 +120,7 @@ class SharedPixels {
   }
 
   Result<Encoded> encode(const OutputPlan& plan, const Limits& limits) {
+    if (plan.animated) return encode_animation(plan, limits);
     if (upright_.get() == nullptr) PIXMILL_RETURN_IF_ERROR(decode_upright());
     PIXMILL_TRY(Picture coloured, keep_icc_ ? with_colours(share(upright_), plan.encode.keep_icc) : share(upright_));
     PIXMILL_TRY(Picture picture, transform(std::move(coloured), source_.facts.upright_size(), *plan.output, limits));
@@ -128,6 +131,14 @@ class SharedPixels {
   }
 
  private:
+  Result<Encoded> encode_animation(const OutputPlan& plan, const Limits& limits) {
+    if (!animation_) {
+      PIXMILL_TRY(animation_, open_animation(source_.bytes, source_.header.format, limits));
+    }
+    PIXMILL_TRY(const Picture frames, transform_animation(*animation_, *plan.output, limits));
+    return fit_animation(frames, plan.encode, plan.output->max_bytes);
+  }
+
   Result<void> decode_upright() {
     Opened opened{.facts = source_.facts, .picture = std::move(opened_)};
     PIXMILL_TRY(Picture picture, decode(source_.bytes, source_.header.format, std::move(opened), wanted_));
@@ -144,6 +155,7 @@ class SharedPixels {
   const Source& source_;
   Picture opened_;
   Picture upright_;
+  std::optional<Animation> animation_;
   SizePx wanted_{.width = 1, .height = 1};
   int readers_ = 0;
   bool in_memory_ = false;
@@ -169,7 +181,8 @@ std::optional<std::string> source_instead(const Source& source, const OutputPlan
   }
   if (!clean || is_cut_off(*clean, source.header.format)) return std::nullopt;
   if (output.max_bytes && clean->size() > *output.max_bytes) return std::nullopt;
-  return source.header.frames > 1 || clean->size() <= output_bytes ? clean : std::nullopt;
+  const bool loses_frames = source.header.frames > 1 && !plan.animated;
+  return loses_frames || clean->size() <= output_bytes ? clean : std::nullopt;
 }
 
 // A return code is not success: the output must be what was asked for, by its own header.
@@ -190,7 +203,7 @@ Result<Rendition> finish(const Source& source, const OutputPlan& plan, Encoded e
                       .height_px = encoded.size.height,
                       .quality = encoded.quality,
                       .source_kept = false,
-                      .first_frame = source.header.frames > 1,
+                      .first_frame = source.header.frames > 1 && !plan.animated,
                       .fitted = encoded.fitted,
                       .bytes = std::move(encoded.bytes)};
   if (auto kept = source_instead(source, plan, rendition.bytes.size())) {

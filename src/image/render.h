@@ -15,6 +15,7 @@ namespace pixmill::image {
 
 struct Limits {
   std::uint64_t pixels_max = 100'000'000;      // width × height × frames of the source
+  std::uint32_t frames_max = 1'000;            // of an animation that stays one
   std::uint64_t avif_pixels_max = 40'000'000;  // HEIF too: their decoders need far more memory per pixel
 };
 

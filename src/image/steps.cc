@@ -352,6 +352,11 @@ Result<Picture> in_memory(Picture picture) {
 
 bool has_alpha(const Picture& picture) { return vips_image_hasalpha(picture.get()) != FALSE; }
 
+SizePx frame_size_of(const Picture& frames) {
+  return {.width = static_cast<std::uint32_t>(vips_image_get_width(frames.get())),
+          .height = static_cast<std::uint32_t>(vips_image_get_page_height(frames.get()))};
+}
+
 SizePx size_of(const Picture& picture) {
   return {.width = static_cast<std::uint32_t>(vips_image_get_width(picture.get())),
           .height = static_cast<std::uint32_t>(vips_image_get_height(picture.get()))};

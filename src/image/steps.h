@@ -67,5 +67,6 @@ struct Opened {
 
 [[nodiscard]] bool has_alpha(const Picture& picture);
 [[nodiscard]] SizePx size_of(const Picture& picture);
+[[nodiscard]] SizePx frame_size_of(const Picture& frames);  // of an animation
 
 }  // namespace pixmill::image

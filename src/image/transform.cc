@@ -22,30 +22,6 @@ Result<Picture> cut(const Picture& picture, BoxPx box) {
   return part;
 }
 
-// Borders of the colour of the top left pixel. A picture of nothing else stays whole.
-Result<Picture> trim(Picture picture, int threshold) {
-  Picture opaque;
-  PIXMILL_TRY(opaque, flatten(share(picture), Colour{}));
-  double* corner = nullptr;
-  int bands = 0;
-  if (vips_getpoint(opaque.get(), &corner, &bands, 0, 0, nullptr) != 0) return vips_failed();
-  VipsArrayDouble* const background = vips_array_double_new(corner, bands);
-  g_free(corner);
-  int left = 0;
-  int top = 0;
-  int width = 0;
-  int height = 0;
-  const int failed = vips_find_trim(opaque.get(), &left, &top, &width, &height, "threshold",
-                                    static_cast<double>(threshold), "background", background, nullptr);
-  vips_area_unref(VIPS_AREA(background));
-  if (failed != 0) return vips_failed();
-  if (width <= 0 || height <= 0) return picture;
-  return cut(picture,
-             {.left = static_cast<std::uint32_t>(left),
-              .top = static_cast<std::uint32_t>(top),
-              .size = {.width = static_cast<std::uint32_t>(width), .height = static_cast<std::uint32_t>(height)}});
-}
-
 Result<Picture> turn(Picture picture, int degrees) {
   if (degrees == 0) return picture;
   const VipsAngle angle = degrees == 90 ? VIPS_ANGLE_D90 : degrees == 180 ? VIPS_ANGLE_D180 : VIPS_ANGLE_D270;
@@ -173,6 +149,28 @@ Result<Picture> sharpen(Picture picture, double sigma_px) {
 
 }  // namespace
 
+Result<BoxPx> trimmed_box(const Picture& picture, BoxPx within, int threshold) {
+  PIXMILL_TRY(Picture part, cut(picture, within));
+  PIXMILL_TRY(const Picture opaque, flatten(std::move(part), Colour{}));
+  double* corner = nullptr;
+  int bands = 0;
+  if (vips_getpoint(opaque.get(), &corner, &bands, 0, 0, nullptr) != 0) return vips_failed();
+  VipsArrayDouble* const background = vips_array_double_new(corner, bands);
+  g_free(corner);
+  int left = 0;
+  int top = 0;
+  int width = 0;
+  int height = 0;
+  const int failed = vips_find_trim(opaque.get(), &left, &top, &width, &height, "threshold",
+                                    static_cast<double>(threshold), "background", background, nullptr);
+  vips_area_unref(VIPS_AREA(background));
+  if (failed != 0) return vips_failed();
+  if (width <= 0 || height <= 0) return within;
+  return BoxPx{.left = within.left + static_cast<std::uint32_t>(left),
+               .top = within.top + static_cast<std::uint32_t>(top),
+               .size = {.width = static_cast<std::uint32_t>(width), .height = static_cast<std::uint32_t>(height)}};
+}
+
 bool needs_memory(const Output& output) {
   return output.trim || output.crop || output.rotate != 0 || output.flip || chooses_by_content(output) ||
          output.max_bytes || output.colours;
@@ -185,7 +183,8 @@ Result<Picture> transform(Picture picture, SizePx full, const Output& output, co
     }
   }
   if (output.trim) {
-    PIXMILL_TRY(picture, trim(std::move(picture), *output.trim));
+    PIXMILL_TRY(const BoxPx kept, trimmed_box(picture, {.size = size_of(picture)}, *output.trim));
+    PIXMILL_TRY(picture, cut(picture, kept));
   }
   const SizePx kept = output.crop || output.trim ? size_of(picture) : full;
   PIXMILL_TRY(picture, turn(std::move(picture), output.rotate));

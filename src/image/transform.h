@@ -12,6 +12,10 @@ namespace pixmill::image {
 // Whether the steps read the picture in another order than from top to bottom, so that it must lie in memory.
 [[nodiscard]] bool needs_memory(const Output& output);
 
+// What is left of `within` when the border that has the colour of its top left pixel goes; all of it when it has no
+// other colour. Errors: kDecodeFailed.
+[[nodiscard]] Result<BoxPx> trimmed_box(const Picture& picture, BoxPx within, int threshold);
+
 // `picture` is upright and may have been decoded smaller than `full`, its size, where nothing refers to its pixels.
 // Errors: kDecodeFailed, kTooLarge.
 [[nodiscard]] Result<Picture> transform(Picture picture, SizePx full, const Output& output, const Limits& limits);
