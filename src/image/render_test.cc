@@ -455,6 +455,36 @@ TEST(RenderErrors, ACutOffFileIsTruncatedWhateverItsFormat) {
   }
 }
 
+TEST(RenderErrors, AJpegCutOffAtAnyByteIsTruncatedOrWhole) {
+  for (const bool progressive : {false, true}) {
+    const std::string whole =
+        make_picture({.size = {24, 17}, .noise = true, .orientation = 6, .progressive = progressive});
+    const std::string expected = rendered(whole, "compress").bytes;
+    for (std::size_t size = 0; size < whole.size(); ++size) {
+      SCOPED_TRACE(size);
+      const auto result = render(whole.substr(0, size), *parse_recipe("compress"), Limits{});
+      if (result) {
+        EXPECT_GE(size + 3, whole.size());
+        EXPECT_EQ(result->renditions[0].bytes, expected);
+      } else {
+        constexpr std::size_t kSniffed = 3;
+        EXPECT_EQ(result.error().code, size < kSniffed ? ErrorCode::kNotAnImage : ErrorCode::kTruncated);
+      }
+    }
+  }
+}
+
+TEST(RenderErrors, AJpegDamagedAtAnyByteIsRefusedOrDecodes) {
+  std::string file = make_picture({.size = {24, 17}, .noise = true});
+  for (std::size_t at = 0; at < file.size(); ++at) {
+    const char before = std::exchange(file[at], static_cast<char>(file[at] ^ 0x55));
+    const auto result = render(file, *parse_recipe("compress"), Limits{});
+    file[at] = before;
+    if (!result) continue;  // which code is for the decoder to say
+    EXPECT_EQ(see(result->renditions[0].bytes).size.width, result->renditions[0].width_px) << at;
+  }
+}
+
 TEST(RenderErrors, AJpegThatLacksOnlyItsEndMarkIsWhole) {
   const std::string whole = make_picture({.size = {160, 96}, .noise = true});
   EXPECT_EQ(rendered(whole.substr(0, whole.size() - 2), "compress").width_px, 160U);

@@ -96,7 +96,7 @@ SampleOptions random_options(std::uint32_t seed) {
 }
 
 TEST(TranscodeJpeg, EqualsTheScalarModelOverPicturesOfAllKinds) {
-  for (std::uint32_t seed = 1; seed <= case_count(6000); ++seed) {
+  for (std::uint32_t seed = 1; seed <= case_count(20'000); ++seed) {
     SCOPED_TRACE(seed);
     const std::string source = make_jpeg(random_options(seed));
     const auto dense = jpeg::read_dense(source);
@@ -205,7 +205,7 @@ DensePicture trimmed(DensePicture picture, int exif) {
 }
 
 TEST(TranscodeJpeg, MakesPicturesUprightCoefficientByCoefficient) {
-  for (std::uint32_t seed = 1; seed <= case_count(3000); ++seed) {
+  for (std::uint32_t seed = 1; seed <= case_count(10'000); ++seed) {
     SCOPED_TRACE(seed);
     const std::string source = make_jpeg(random_options(seed));
     const auto dense = jpeg::read_dense(source);
