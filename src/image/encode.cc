@@ -84,8 +84,8 @@ Result<std::string> encode_with_jpeg(const Picture& picture, const EncodeOptions
   auto encoded = encode_jpeg(size_of(picture), static_cast<std::uint32_t>(vips_image_get_bands(picture.get())), rows,
                              {.quality = options.quality,
                               .tables = options.tables,
+                              .rounding = jpeg_rounding(options),
                               .progressive = options.progressive.value_or(true),
-                              .trellis = uses_trellis(options),
                               .exif = metadata.exif,
                               .xmp = metadata.xmp,
                               .icc = metadata.icc});
@@ -179,7 +179,11 @@ int default_quality(Format format) {
   }
 }
 
-bool uses_trellis(const EncodeOptions& options) { return options.effort.value_or(1) >= kTrellisEffort; }
+TranscodeOptions::Rounding jpeg_rounding(const EncodeOptions& options) {
+  if (options.effort.value_or(1) >= kTrellisEffort) return TranscodeOptions::Rounding::kTrellis;
+  return options.tables == JpegTables::kStandard ? TranscodeOptions::Rounding::kNearest
+                                                 : TranscodeOptions::Rounding::kDeadZone;
+}
 
 Result<void> check_sides(SizePx size, Format format) {
   std::uint32_t side_max = 0x7FFF'FFFF;

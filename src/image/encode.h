@@ -24,8 +24,9 @@ struct EncodeOptions {
   bool keep_icc = false;  // the picture's profile goes with it
 };
 
-// JPEG weighs each coefficient against its bits from effort 7 on.
-[[nodiscard]] bool uses_trellis(const EncodeOptions& options);
+// How a JPEG's coefficients are rounded: exactly when the standard tables are asked for, which is what others do, and
+// weighed against their bits from effort 7 on.
+[[nodiscard]] TranscodeOptions::Rounding jpeg_rounding(const EncodeOptions& options);
 
 // What is used when a recipe names no quality; 0 for lossless formats.
 [[nodiscard]] int default_quality(Format format);

@@ -33,8 +33,8 @@ struct Pixels {
 struct JpegOptions {
   int quality = 80;  // on libjpeg's scale
   JpegTables tables = JpegTables::kBalanced;
+  TranscodeOptions::Rounding rounding = TranscodeOptions::Rounding::kDeadZone;
   bool progressive = true;
-  bool trellis = false;        // fewer bytes for half as much CPU again
   std::string_view exif = {};  // a TIFF structure; left out when empty or above 64 kB
   std::string_view xmp = {};   // a packet; likewise
   std::string_view icc = {};   // a profile; left out when empty

@@ -55,19 +55,12 @@ bool can_be_transcoded(const Source& source, const OutputPlan& plan) {
          (source.facts.is_srgb || plan.encode.keep_icc);
 }
 
-TranscodeOptions::Rounding rounding_of(const EncodeOptions& options) {
-  if (uses_trellis(options)) return TranscodeOptions::Rounding::kTrellis;
-  // Who asks for the standard tables wants what decoding and encoding would give.
-  return options.tables == JpegTables::kStandard ? TranscodeOptions::Rounding::kNearest
-                                                 : TranscodeOptions::Rounding::kDeadZone;
-}
-
 Result<Encoded> transcode(const Source& source, const OutputPlan& plan) {
   std::string exif;
   std::string xmp;
   TranscodeOptions options{
       .tables = plan.encode.tables,
-      .rounding = rounding_of(plan.encode),
+      .rounding = jpeg_rounding(plan.encode),
       .progressive = plan.encode.progressive.value_or(true),
       .orientation = source.facts.orientation,
       .profile = plan.encode.keep_icc ? TranscodeOptions::Profile::kKeepUnlessSrgb : TranscodeOptions::Profile::kDrop};

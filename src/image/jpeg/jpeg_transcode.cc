@@ -69,7 +69,7 @@ struct Plan {
 // looks than it saves in bytes. The standard tables are for those who want exactly those steps.
 bool is_near_already(const QuantTable& source_luma, const TranscodeOptions& options) {
   constexpr double kNear = 1.1;
-  if (options.tables == JpegTables::kStandard) return false;
+  if (options.tables == JpegTables::kStandard || !options.keep_near_source) return false;
   return jpeg::coarseness(jpeg::standard_table(jpeg::Channel::kLuma, options.quality), source_luma) < kNear ||
          jpeg::coarseness(jpeg::balanced_table(jpeg::Channel::kLuma, options.quality), source_luma) < kNear;
 }

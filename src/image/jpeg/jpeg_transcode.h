@@ -29,6 +29,8 @@ struct TranscodeOptions {
   // be mirrored on them without pixels, unless up to 31 rows or columns may be cut off.
   int orientation = 1;
   bool trim_partial_mcus = false;
+  // Balanced tables: whether the coefficients of a source that is nearly as coarse as the target stay as they are.
+  bool keep_near_source = true;
   Profile profile = Profile::kKeepUnlessSrgb;
   // Written as they are, if not empty; of the source's own metadata nothing else stays but the density.
   std::string_view exif = {};  // a TIFF structure; its orientation should be 1

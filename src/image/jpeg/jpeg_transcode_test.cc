@@ -295,6 +295,10 @@ TEST(TranscodeJpeg, KeepsCoefficientsWhereTheSourceIsAsCoarseAlready) {
       ASSERT_TRUE(written);
       expect_equal(*written, *dense);
     }
+    const auto exact = jpeg::read_dense(
+        transcode_jpeg(source, {.quality = 58, .rounding = rounding, .keep_near_source = false}).value());
+    ASSERT_TRUE(exact);
+    EXPECT_NE(exact->components[0].quant_table, dense->components[0].quant_table);
     const auto coarser = jpeg::read_dense(transcode_jpeg(source, {.quality = 40, .rounding = rounding}).value());
     ASSERT_TRUE(coarser);
     EXPECT_NE(coarser->components[0].quant_table, dense->components[0].quant_table);
