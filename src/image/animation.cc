@@ -75,6 +75,7 @@ Result<Output> settled(const Animation& animation, const Output& output) {
 
 Result<Picture> joined(std::vector<Picture> frames, const Animation& animation) {
   std::vector<VipsImage*> images;
+  images.reserve(frames.size());
   for (const Picture& frame : frames) images.push_back(frame.get());
   Picture tall;
   if (vips_arrayjoin(images.data(), tall.out(), static_cast<int>(images.size()), "across", 1, nullptr) != 0) {

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-struct _VipsImage;  // libvips' own name for VipsImage; its headers stay in .cc files
+struct _VipsImage;  // NOLINT(bugprone-reserved-identifier): libvips' own name; its headers stay in .cc files
 
 namespace pixmill::image {
 

@@ -30,6 +30,7 @@ constexpr std::array kBuiltIn = {
 
 std::unexpected<Error> refuse_word(std::string_view word) {
   std::vector<std::string_view> names;
+  names.reserve(kBuiltIn.size());
   for (const auto& built_in : kBuiltIn) names.push_back(built_in.name);
   return fail(ErrorCode::kInvalidArgument,
               fmt::format("recipe: \"{}\" is neither field=value nor the name of a recipe; built in are {}",
@@ -104,6 +105,7 @@ Result<Recipe> parse_recipe(std::string_view text) {
 
 std::string canonical_text(const Recipe& recipe) {
   std::vector<std::string> outputs;
+  outputs.reserve(recipe.outputs.size());
   for (const Output& output : recipe.outputs) {
     outputs.push_back(output.name.empty() ? canonical_fields(output)
                                           : fmt::format("{}: {}", output.name, canonical_fields(output)));

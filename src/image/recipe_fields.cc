@@ -338,6 +338,7 @@ Result<const Field*> find_field(std::string_view name) {
       std::find_if(kFields.begin(), kFields.end(), [&](const Field& field) { return field.name == name; });
   if (found != kFields.end()) return &*found;
   std::vector<std::string_view> names;
+  names.reserve(kFields.size());
   for (const auto& field : kFields) names.push_back(field.name);
   return fail(ErrorCode::kInvalidArgument,
               fmt::format("recipe field \"{}\" is unknown; the fields are {}", shown(name), fmt::join(names, ", ")));

@@ -213,8 +213,8 @@ Result<std::vector<Rendition>> render_outputs(const Source& source, Picture open
                                               const Limits& limits) {
   std::vector<OutputPlan> plans;
   for (const Output& output : recipe.outputs) {
-    PIXMILL_TRY(OutputPlan plan, plan_output(source.header, source.facts, output, limits));
-    plans.push_back(std::move(plan));
+    PIXMILL_TRY(const OutputPlan plan, plan_output(source.header, source.facts, output, limits));
+    plans.push_back(plan);
   }
   std::vector<std::optional<Encoded>> direct;
   SharedPixels pixels(source, std::move(opened));

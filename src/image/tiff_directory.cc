@@ -23,18 +23,16 @@ struct Order {
 // In bytes; 0 for the types that are no whole number.
 std::size_t size_of_type(std::uint16_t type) {
   switch (type) {
-    case 1:
-      return 1;  // BYTE
-    case 3:
-      return 2;  // SHORT
-    case 4:
-      return 4;  // LONG
-    case 13:
-      return 4;  // IFD
-    case 16:
-      return 8;  // LONG8
-    case 18:
-      return 8;  // IFD8
+    case 1:  // BYTE
+      return 1;
+    case 3:  // SHORT
+      return 2;
+    case 4:   // LONG
+    case 13:  // IFD
+      return 4;
+    case 16:  // LONG8
+    case 18:  // IFD8
+      return 8;
     default:
       return 0;
   }

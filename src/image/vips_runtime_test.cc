@@ -19,12 +19,10 @@ TEST(P30, NoLoaderIsOpenButThoseThatAreNeeded) {
 
 TEST(P30, LibvipsRefusesToLoadUntrustedFormatsEvenWhenAskedByName) {
   ASSERT_TRUE(start_vips());
-  std::string svg = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>";
   Picture picture;
-  EXPECT_NE(vips_svgload_buffer(svg.data(), svg.size(), picture.out(), nullptr), 0);
-  EXPECT_THAT(take_vips_message(), testing::HasSubstr("blocked"));
+  // From files, since libvips 8.14 does not free the buffer of a load that it blocks.
   for (const int failed :
-       {vips_magickload_buffer(svg.data(), svg.size(), picture.out(), nullptr),
+       {vips_svgload("/dev/null", picture.out(), nullptr), vips_magickload("/dev/null", picture.out(), nullptr),
         vips_matload("/dev/null", picture.out(), nullptr), vips_ppmload("/dev/null", picture.out(), nullptr),
         vips_openexrload("/dev/null", picture.out(), nullptr), vips_fitsload("/dev/null", picture.out(), nullptr),
         vips_jpegload("/dev/null", picture.out(), nullptr)}) {
