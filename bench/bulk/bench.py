@@ -199,7 +199,10 @@ def main():
         tables.append(table_of(name, count, figures))
         print("\n" + tables[-1], flush=True)
     if not options.no_write and not options.images and not options.set:
-        (ROOT / "bench" / "RESULTS.md").write_text(report(options, tables, options.binary))
+        results = ROOT / "bench" / "RESULTS.md"
+        # Sections of other benchmarks begin with "## " and stay.
+        _, heading, others = results.read_text().partition("\n## ")
+        results.write_text(report(options, tables, options.binary) + heading + others)
         print("written to bench/RESULTS.md", file=sys.stderr)
 
 
