@@ -79,14 +79,11 @@ Result<Encoded> transcode(const Source& source, const OutputPlan& plan) {
   return fit_quality(at_quality, plan.encode.quality, plan.output->max_bytes);
 }
 
-// nullopt: take the way through pixels, whose decoder also judges whatever is damaged.
-Result<std::optional<Encoded>> encode_directly(const Source& source, const OutputPlan& plan) {
+// nullopt: take the way through pixels, whose decoder also judges whatever is damaged and may do with less memory.
+std::optional<Encoded> encode_directly(const Source& source, const OutputPlan& plan) {
   if (!can_be_transcoded(source, plan)) return std::nullopt;
   auto transcoded = transcode(source, plan);
-  if (!transcoded) {
-    if (transcoded.error().code == ErrorCode::kTooLarge) return std::unexpected(std::move(transcoded).error());
-    return std::nullopt;
-  }
+  if (!transcoded) return std::nullopt;
   if (plan.output->max_bytes && transcoded->bytes.size() > *plan.output->max_bytes) return std::nullopt;
   return std::move(*transcoded);
 }
@@ -219,7 +216,7 @@ Result<std::vector<Rendition>> render_outputs(const Source& source, Picture open
   std::vector<std::optional<Encoded>> direct;
   SharedPixels pixels(source, std::move(opened));
   for (const OutputPlan& plan : plans) {
-    PIXMILL_TRY(std::optional<Encoded> encoded, encode_directly(source, plan));
+    std::optional<Encoded> encoded = encode_directly(source, plan);
     if (encoded) encoded->size = plan.size;
     if (!encoded) pixels.expect(plan);
     direct.push_back(std::move(encoded));
