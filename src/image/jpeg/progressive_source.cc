@@ -1,9 +1,11 @@
 #include "image/jpeg/progressive_source.h"
 
 #include <algorithm>
+#include <bit>
 #include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -94,13 +96,36 @@ bool same_frame(const jpeg_decompress_struct& info, const Frame& frame) {
   });
 }
 
+// From 8 × vertical + horizontal frequency to the zigzag position.
+constexpr auto kZigzag = [] {
+  std::array<std::uint8_t, kBlockSize> zigzag{};
+  for (unsigned position = 0; position < kBlockSize; ++position) {
+    zigzag[kRowMajor[position]] = static_cast<std::uint8_t>(position);
+  }
+  return zigzag;
+}();
+
+// The zigzag positions of a block's AC coefficients other than 0, as bits. Most are 0, so four are looked at at once.
+std::uint64_t used_positions(const JCOEF* block) {
+  constexpr unsigned kAtOnce = 4;
+  std::uint64_t used = 0;
+  for (unsigned i = 0; i < kBlockSize; i += kAtOnce) {
+    std::uint64_t together = 0;
+    static_assert(sizeof(together) == kAtOnce * sizeof(JCOEF));
+    std::memcpy(&together, block + i, sizeof(together));
+    if (together == 0) continue;
+    for (unsigned k = i; k < i + kAtOnce; ++k) used |= std::uint64_t{block[k] != 0} << kZigzag[k];
+  }
+  return used & ~std::uint64_t{1};
+}
+
 // One block's coefficients that do not become 0. nullopt when one is out of range.
 std::optional<std::span<Candidate>> candidates_of(JCOEFPTR block, const Requantiser& requantiser,
                                                   std::span<Candidate, kCandidatesMax> room) {
   std::size_t count = 0;
-  for (unsigned position = 1; position < kBlockSize; ++position) {
+  for (std::uint64_t used = used_positions(block); used != 0; used &= used - 1) {
+    const auto position = static_cast<unsigned>(std::countr_zero(used));
     const int value = block[kRowMajor[position]];
-    if (value == 0) continue;
     if (value < -kAcMax || value > kAcMax) return std::nullopt;
     const std::uint32_t scaled = requantiser.candidate(position, static_cast<std::uint32_t>(std::abs(value)));
     if (scaled < requantiser.least_candidate) continue;
