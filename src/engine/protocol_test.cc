@@ -23,6 +23,7 @@ RenderedAnswer some_rendered() {
                           .quality = 80,
                           .source_kept = true,
                           .first_frame = true,
+                          .fitted = true,
                           .bytes = 400'000},
                          {.format = image::Format::kPng, .width_px = 1, .height_px = 2, .bytes = 600'000}}};
 }
@@ -60,6 +61,7 @@ TEST(Protocol, AnswersArriveAsTheyWereSent) {
   ASSERT_EQ(rendered.renditions.size(), 2U);
   EXPECT_EQ(rendered.renditions[0].bytes, 400'000U);
   EXPECT_TRUE(rendered.renditions[0].first_frame);
+  EXPECT_TRUE(rendered.renditions[0].fitted);
   EXPECT_EQ(rendered.renditions[1].format, image::Format::kPng);
 }
 
