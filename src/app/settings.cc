@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "image/recipe.h"
 
@@ -30,6 +32,8 @@ Result<void> load_fetch(const Env& env, Settings& settings) {
   PIXMILL_TRY(const auto bytes_max,
               env.integer("FETCH_MAX_BYTES", static_cast<std::int64_t>(fetch.body_bytes_max), 1, 1LL << 30));
   fetch.body_bytes_max = static_cast<std::uint64_t>(bytes_max);
+  // What may be fetched must be renderable, or FETCH_MAX_BYTES would promise too much.
+  settings.engines.source_bytes_max = std::max(settings.engines.source_bytes_max, fetch.body_bytes_max);
   PIXMILL_TRY(const auto slow, env.integer("FETCH_LOW_SPEED_BYTES", fetch.low_speed_bytes_per_second, 0, 1LL << 30));
   fetch.low_speed_bytes_per_second = static_cast<std::uint32_t>(slow);
   PIXMILL_TRY(const auto slow_seconds, env.integer("FETCH_LOW_SPEED_SECONDS", fetch.low_speed_time.count(), 1, 3600));

@@ -46,6 +46,14 @@ TEST(Settings, EnvironmentIsRead) {
   EXPECT_EQ(settings->log_format, log::Format::kJson);
 }
 
+TEST(Settings, EnginesTakeWhateverMayBeFetched) {
+  const auto usual = load({});
+  ASSERT_TRUE(usual);
+  EXPECT_GE(usual->engines.source_bytes_max, usual->fetch.body_bytes_max);
+  EXPECT_EQ(load({{"FETCH_MAX_BYTES", "1000"}})->engines.source_bytes_max, usual->engines.source_bytes_max);
+  EXPECT_EQ(load({{"FETCH_MAX_BYTES", "1073741824"}})->engines.source_bytes_max, 1u << 30);
+}
+
 TEST(Settings, WrongValuesNameTheVariable) {
   const std::map<std::string, std::string> wrong = {
       {"FETCH_TIMEOUT_MS", "soon"},
