@@ -144,8 +144,7 @@ http::Response problem_response(const Problem& problem, const http::Request& req
                     {"status", problem.status},
                     {"detail", problem.detail},
                     {"code", problem.code}};
-  const std::string_view hint = problem.hint.empty() ? advice(problem.code) : std::string_view(problem.hint);
-  if (!hint.empty()) body["hint"] = hint;
+  if (!problem.hint.empty()) body["hint"] = problem.hint;
   body["request_id"] = request.request_id;
   if (problem.parameter) {
     body["parameter"] = problem.parameter->name;

@@ -27,7 +27,7 @@ struct Problem {
   int status = 500;
   std::string code = "internal";
   std::string detail = {};
-  std::string hint = {};        // what to do about it; empty: advice(code)
+  std::string hint = {};        // what to do about it; "": nothing more to say
   std::string log_detail = {};  // not shown
   std::optional<WrongParameter> parameter = std::nullopt;
   std::vector<std::string> allowed_methods = {};  // with 405

@@ -53,6 +53,16 @@ TEST(P45, AProblemSaysTypeTitleStatusDetailCodeHintAndRequest) {
   EXPECT_EQ(std::get<std::string>(response.body).find("secret"), std::string::npos);
 }
 
+// The same codes stand for pictures, where the advice is about the picture.
+TEST(Errors, OfRequestsCarryNoAdviceAboutPictures) {
+  for (int i = 0; i <= static_cast<int>(ErrorCode::kStoreFailed); ++i) {
+    const Error error{.code = static_cast<ErrorCode>(i), .message = "x", .detail = {}};
+    const auto body = body_of(problem_response(problem_of(error), request()));
+    const auto* hint = body.if_contains("hint");
+    EXPECT_TRUE(hint == nullptr || hint->as_string() != advice(code_text(error))) << code_text(error);
+  }
+}
+
 TEST(Errors, NameTheWrongParameter) {
   const auto response = problem_response(wrong_parameter("limit", "many", "1 to 5"), request());
   const auto body = body_of(response);

@@ -32,8 +32,6 @@ constexpr std::size_t kAppendRows = 500;
 
 void say_error(const Error& error) {
   std::fprintf(stderr, "pixmill: %s\n", error.message.c_str());
-  const auto hint = advice(code_text(error));
-  if (!hint.empty()) std::fprintf(stderr, "         %.*s\n", static_cast<int>(hint.size()), hint.data());
   if (!error.detail.empty()) log::debug("error_detail", {{"detail", error.detail}});
 }
 

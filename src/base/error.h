@@ -71,7 +71,8 @@ using Result = std::expected<T, Error>;
 [[nodiscard]] std::string code_text(const Error& error);
 [[nodiscard]] std::string_view code_name(ErrorCode code);  // the same without a status: "http"
 
-// What the user can do about it, one sentence, for error pages and the CLI; `text` is what code_text() gave.
+// What the user can do about a picture that failed so, one sentence; `text` is what code_text() gave. Of pictures
+// alone: a form or a table that is too large has the same code and needs other words.
 [[nodiscard]] std::string_view advice(std::string_view text);
 
 // Turns errno into ours: ENOSPC and EDQUOT ► kDiskFull, ENOENT ► kNotFound, EACCES and the rest ► kIo. `what` begins

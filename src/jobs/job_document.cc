@@ -27,9 +27,12 @@ json::value text_or_null(const std::string& text) {
   return json::value(text);
 }
 
-json::value error_or_null(const std::string& code, const std::string& message) {
+// A job as a whole fails for its table alone.
+constexpr std::string_view kTableAdvice = "Correct the table and send it again.";
+
+json::value error_or_null(const std::string& code, const std::string& message, std::string_view what_to_do) {
   if (code.empty()) return nullptr;
-  return json::object{{"code", code}, {"message", message}, {"advice", advice(code)}};
+  return json::object{{"code", code}, {"message", message}, {"advice", what_to_do}};
 }
 
 json::object links_of(const Job& job, const Links& links) {
@@ -72,7 +75,7 @@ json::object job_object(const Job& job, const Links& links) {
           {"started_at", time_or_null(job.started_at)},
           {"finished_at", time_or_null(job.finished_at)},
           {"webhook_url", text_or_null(job.webhook_url)},
-          {"error", error_or_null(job.error_code, job.error_message)},
+          {"error", error_or_null(job.error_code, job.error_message, kTableAdvice)},
           {"links", links_of(job, links)}};
 }
 
@@ -99,7 +102,7 @@ json::object item_object(const Item& item, const Links& links) {
           {"state", to_text(item.state)},
           {"attempts", item.attempts},
           {"generation", item.generation},
-          {"error", error_or_null(item.error_code, item.error_message)},
+          {"error", error_or_null(item.error_code, item.error_message, advice(item.error_code))},
           {"retry_at", time_or_null(item.retry_at)},
           {"leased_until", time_or_null(item.leased_until)},
           {"same_as", item.same_as ? json::value(*item.same_as) : json::value(nullptr)},

@@ -99,6 +99,7 @@ TEST(JobDocument, SaysWhyAJobWasRejectedAndWhenThingsHappened) {
   const json::object document = json::parse(job_document(job, kLinks)).as_object();
   EXPECT_EQ(document.at("error").at("code").as_string(), "invalid_argument");
   EXPECT_EQ(document.at("error").at("message").as_string(), "CSV file is empty or unreadable.");
+  EXPECT_EQ(document.at("error").at("advice").as_string(), "Correct the table and send it again.");
   EXPECT_EQ(document.at("started_at").as_string(), "1970-01-01T00:00:00.000Z");
   EXPECT_EQ(document.at("finished_at").as_string(), "1970-01-01T00:00:01.000Z");
   EXPECT_EQ(document.at("webhook_url").as_string(), "https://hook.example/");

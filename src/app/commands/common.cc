@@ -51,8 +51,6 @@ Result<Settings> settings_with(const WorkFlags& flags) {
 
 ExitCode refuse(const Error& error) {
   std::fprintf(stderr, "pixmill: %s\n", error.message.c_str());
-  const auto hint = advice(code_text(error));
-  if (!hint.empty()) std::fprintf(stderr, "         %.*s\n", static_cast<int>(hint.size()), hint.data());
   return exit_code_for(error.code);
 }
 
