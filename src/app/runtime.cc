@@ -6,6 +6,7 @@
 
 #include "app/local_files.h"
 #include "base/log.h"
+#include "fetch/source_url.h"
 #include "storage/local_store.h"
 #include "worker/sweeper.h"
 
@@ -38,8 +39,17 @@ Result<void> Runtime::open_stores() {
   return {};
 }
 
+fetch::OwnEndpoints Runtime::own_endpoints() const {
+  fetch::OwnEndpoints own;
+  own.ports = options_.own_ports;
+  if (own.ports.empty()) return own;
+  const auto published = fetch::parse_source_url(settings_.public_base_url);
+  if (published && published->literal) own.published = {.address = *published->literal, .port = published->port};
+  return own;
+}
+
 Result<void> Runtime::build_network(Executor executor) {
-  PIXMILL_TRY(auto policy, fetch::AddressPolicy::create(settings_.allow, options_.own_ports));
+  PIXMILL_TRY(auto policy, fetch::AddressPolicy::create(settings_.allow, own_endpoints()));
   policy_ = std::make_unique<fetch::AddressPolicy>(std::move(policy));
   http::ResolverOptions names;
   names.servers = settings_.dns_servers;

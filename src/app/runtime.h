@@ -71,6 +71,7 @@ class Runtime {
  private:
   Runtime(Settings settings, RuntimeOptions options);
   [[nodiscard]] Result<void> open_stores();
+  [[nodiscard]] fetch::OwnEndpoints own_endpoints() const;
   [[nodiscard]] Result<void> build_network(Executor executor);
   void build_work(Executor executor);
 

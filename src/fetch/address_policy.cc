@@ -8,7 +8,9 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <utility>
 
 #include "base/text.h"
 
@@ -153,8 +155,13 @@ Result<std::vector<IpAddress>> read_own_addresses() {
 
 }  // namespace
 
-Result<AddressPolicy> AddressPolicy::create(std::string_view allow, std::vector<std::uint16_t> own_ports,
-                                            std::optional<std::vector<IpAddress>> own_addresses) {
+struct AddressPolicy::OwnAddresses {
+  std::mutex mutex;
+  std::vector<IpAddress> addresses;
+  std::chrono::steady_clock::time_point read_at;
+};
+
+Result<AddressPolicy> AddressPolicy::create(std::string_view allow, OwnEndpoints own) {
   AddressPolicy policy;
   for (const std::string_view part : split(allow, ',')) {
     const std::string_view entry = trim(part);
@@ -171,12 +178,11 @@ Result<AddressPolicy> AddressPolicy::create(std::string_view allow, std::vector<
     }
     policy.allowed_.push_back({.prefix = as_bytes(address), .bits = static_cast<int>(*bits + 128 - bits_max)});
   }
-  policy.own_ports_ = std::move(own_ports);
-  if (own_addresses) {
-    policy.own_addresses_ = std::move(*own_addresses);
-  } else {
-    PIXMILL_TRY(policy.own_addresses_, read_own_addresses());
-  }
+  policy.own_ = std::move(own);
+  if (!policy.own_.read) policy.own_.read = read_own_addresses;
+  policy.own_addresses_ = std::make_shared<OwnAddresses>();
+  policy.own_addresses_->read_at = std::chrono::steady_clock::now();
+  PIXMILL_TRY(policy.own_addresses_->addresses, policy.own_.read());
   return policy;
 }
 
@@ -187,8 +193,17 @@ bool AddressPolicy::is_opened(const IpAddress& address) const {
 }
 
 bool AddressPolicy::is_own(const IpAddress& address, std::uint16_t port) const {
-  return std::ranges::find(own_ports_, port) != own_ports_.end() &&
-         std::ranges::find(own_addresses_, address) != own_addresses_.end();
+  const bool is_own_port = std::ranges::find(own_.ports, port) != own_.ports.end();
+  if (own_.published && own_.published->address == address && (is_own_port || own_.published->port == port))
+    return true;
+  if (!is_own_port) return false;
+  const std::lock_guard lock(own_addresses_->mutex);
+  if (const auto now = std::chrono::steady_clock::now(); now - own_addresses_->read_at >= own_.read_every) {
+    own_addresses_->read_at = now;
+    // What cannot be read is as it was.
+    if (auto read = own_.read()) own_addresses_->addresses = std::move(*read);
+  }
+  return std::ranges::find(own_addresses_->addresses, address) != own_addresses_->addresses.end();
 }
 
 Result<void> AddressPolicy::check(const IpAddress& address, std::uint16_t port) const {

@@ -61,13 +61,58 @@ TEST(AddressPolicy, OpensEverythingWhenTold) {
   EXPECT_TRUE(opened.allows(address("fe80::1"), 6379));
 }
 
+OwnEndpoints own_endpoints() {
+  return {.ports = {8000}, .published = std::nullopt, .read = [] {
+            return Result<std::vector<IpAddress>>({address("8.8.8.8"), address("2606:4700::1")});
+          }};
+}
+
 TEST(AddressPolicy, RefusesItsOwnPortsOnItsOwnAddresses) {
-  const auto created = AddressPolicy::create("", {8000}, std::vector{address("8.8.8.8"), address("2606:4700::1")});
+  const auto created = AddressPolicy::create("", own_endpoints());
   ASSERT_TRUE(created);
   EXPECT_FALSE(created->allows(address("8.8.8.8"), 8000));
   EXPECT_FALSE(created->allows(address("2606:4700::1"), 8000));
   EXPECT_TRUE(created->allows(address("8.8.8.8"), 8001));
   EXPECT_TRUE(created->allows(address("8.8.4.4"), 8000));
+}
+
+TEST(AddressPolicy, RefusesWhereItIsReachedFromOutside) {
+  OwnEndpoints own = own_endpoints();
+  own.published = OwnEndpoints::Published{.address = address("9.9.9.9"), .port = 443};
+  const auto created = AddressPolicy::create("", own);
+  EXPECT_FALSE(created->allows(address("9.9.9.9"), 443));
+  EXPECT_FALSE(created->allows(address("9.9.9.9"), 8000));
+  EXPECT_TRUE(created->allows(address("9.9.9.9"), 80));
+  EXPECT_TRUE(created->allows(address("9.9.9.8"), 443));
+}
+
+TEST(AddressPolicy, LearnsOfAddressesThatComeLater) {
+  std::vector<IpAddress> addresses;
+  int readings = 0;
+  OwnEndpoints own = own_endpoints();
+  own.read = [&]() -> Result<std::vector<IpAddress>> {
+    ++readings;
+    if (addresses.empty() && readings > 1) return fail(ErrorCode::kIo, "not now");
+    return addresses;
+  };
+  own.read_every = std::chrono::milliseconds(0);
+  const auto fresh = AddressPolicy::create("", own);
+  own.read_every = std::chrono::hours(1);
+  const auto stale = AddressPolicy::create("", own);
+  addresses = {address("8.8.8.8")};
+  EXPECT_FALSE(fresh->allows(address("8.8.8.8"), 8000));
+  addresses.clear();
+  EXPECT_FALSE(fresh->allows(address("8.8.8.8"), 8000)) << "what cannot be read is as it was";
+  const int before = readings;
+  EXPECT_TRUE(stale->allows(address("8.8.8.8"), 8000)) << "not yet";
+  EXPECT_TRUE(fresh->allows(address("8.8.8.8"), 8001));
+  EXPECT_EQ(readings, before) << "only for our own ports";
+}
+
+TEST(AddressPolicy, DoesNotStartWithoutKnowingItsAddresses) {
+  OwnEndpoints own = own_endpoints();
+  own.read = [] { return Result<std::vector<IpAddress>>(fail(ErrorCode::kIo, "no")); };
+  EXPECT_EQ(AddressPolicy::create("", own).error().code, ErrorCode::kIo);
 }
 
 TEST(AddressPolicy, RefusesNetworksItCannotRead) {

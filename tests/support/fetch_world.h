@@ -31,7 +31,7 @@ class FetchWorld {
   using Headers = std::vector<fetch::HostHeader>;
 
   explicit FetchWorld(FetchWorldOptions options)
-      : policy(fetch::AddressPolicy::create(options.allow, options.own_ports).value()),
+      : policy(fetch::AddressPolicy::create(options.allow, {.ports = options.own_ports}).value()),
         limits(io.get_executor(), options.limits) {
     http::ResolverOptions names;
     names.servers = dns.address();
