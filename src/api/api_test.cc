@@ -83,9 +83,9 @@ TEST(JobsApi, AcceptsAJob) {
   EXPECT_EQ(job.recipe, "format=webp quality=70");
   EXPECT_EQ(job.webhook_url, "https://hooks.test/x?y=1");
   EXPECT_EQ(job.name_template, "{note}/{source_stem}.{ext}");
-  ASSERT_EQ(job.headers.size(), 2U);
-  EXPECT_EQ(job.headers[0].host, "a.test");
-  EXPECT_EQ(job.headers[0].value, "Bearer x");
+  const std::vector<jobs::OriginHeader> wanted{{.host = "a.test", .name = "Authorization", .value = "Bearer x"},
+                                               {.host = "b.test", .name = "X", .value = "y"}};
+  EXPECT_EQ(server.headers_of(job.id), wanted);
   EXPECT_THAT(response.body, Not(HasSubstr("Bearer")));
   EXPECT_EQ(response.header("cache-control"), "no-store");
   EXPECT_EQ(response.header("x-content-type-options"), "nosniff");

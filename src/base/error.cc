@@ -113,6 +113,8 @@ constexpr Advice kAdvice[] = {
     {"http_410", "The picture was removed for good; correct the URL."},
     {"http_429", "The server asks for fewer requests; lower --per-host or set --host-rate, then retry."},
     {"invalid_url", "Write a whole address that begins with http:// or https://."},
+    {"job_unusable",
+     "Start Pixmill with the master key the job was made with, or run it with --header and --retry-failed."},
     {"not_an_image", "The address answers with something that is not a picture, often an HTML page; correct the URL."},
     {"protocol", "The server broke off or did not speak HTTP; retry, or check the server."},
     {"store_failed", "The result could not be written; check the output's disk or bucket, then retry."},

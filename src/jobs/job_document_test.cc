@@ -21,7 +21,6 @@ Job make_job() {
   job.origin = JobOrigin::kApi;
   job.name = "products.csv";
   job.recipe = "format=jpeg quality=50";
-  job.headers = {{.host = "a.example", .name = "Authorization", .value = "Bearer secret-token"}};
   job.columns = {"S.No.", "Product Name", "Input Image Urls"};
   job.rows = 3;
   job.invalid = 1;
@@ -78,14 +77,6 @@ TEST(JobDocument, HasEveryFieldInAStableOrder) {
             R"("items":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/items",)"
             R"("result_csv":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/result.csv",)"
             R"("images_csv":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/images.csv"}})");
-}
-
-TEST(JobDocument, NeverShowsHeaders) {
-  const std::string event = event_body("job.completed", make_job(), {}, TimePoint{}, kLinks);
-  for (const auto& text : {job_document(make_job(), kLinks), job_list_document({make_job()}, 1, {}, kLinks), event}) {
-    EXPECT_THAT(text, Not(HasSubstr("secret-token")));
-    EXPECT_THAT(text, Not(HasSubstr("Authorization")));
-  }
 }
 
 TEST(JobDocument, SaysWhyAJobWasRejectedAndWhenThingsHappened) {

@@ -19,6 +19,7 @@ struct ClaimRequest {
   std::string worker;        // for people: who holds the lease
   std::uint32_t limit = 64;  // 1 to 64
   milliseconds lease{30'000};
+  std::optional<JobId> only = std::nullopt;  // items of this job alone; of every runnable job by default
 };
 
 struct Claim {
@@ -100,8 +101,14 @@ class JobStore {
   // rejected (which is final), or has none of them.
   [[nodiscard]] virtual Task<Result<Job>> retry(JobId job, RetryFilter filter) = 0;
 
+  // What is sent with the job's fetches from now on, in place of what was. Durable. Errors: kNotFound.
+  [[nodiscard]] virtual Task<Result<void>> replace_headers(JobId job, std::vector<OriginHeader> headers) = 0;
+
   // --- Reading ---
-  [[nodiscard]] virtual Task<Result<Job>> job(JobId job) = 0;                                           // kNotFound
+  [[nodiscard]] virtual Task<Result<Job>> job(JobId job) = 0;  // kNotFound
+  // What the job's fetches send; apart from the job, so that nobody unseals what he does not need. Errors: kNotFound,
+  // kInvalidArgument when they were sealed under another master key.
+  [[nodiscard]] virtual Task<Result<std::vector<OriginHeader>>> headers(JobId job) = 0;
   [[nodiscard]] virtual Task<Result<std::optional<Job>>> job_by_digest(std::string source_digest) = 0;  // newest
   [[nodiscard]] virtual Task<Result<JobPage>> jobs(JobQuery query) = 0;
   [[nodiscard]] virtual Task<Result<std::vector<Job>>> unfinished_ingests() = 0;       // to go on with after a restart

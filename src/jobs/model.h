@@ -56,6 +56,7 @@ struct OriginHeader {
   std::string host;
   std::string name;
   std::string value;
+  bool operator==(const OriginHeader&) const = default;
 };
 
 enum class InvalidRows : std::uint8_t { kReject, kSkip };
@@ -85,7 +86,6 @@ struct Job {
   std::string name;
   std::string recipe;
   std::string webhook_url;
-  std::vector<OriginHeader> headers;
   std::string name_template;
   std::string blob_prefix;
   std::string source_path;

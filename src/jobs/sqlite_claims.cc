@@ -67,7 +67,9 @@ Result<bool> Writer::pick_band(const std::vector<std::int64_t>& jobs, std::uint3
 }
 
 // Walks the jobs that have something pending, by priority and then by how long ago they were served.
-Result<std::vector<Writer::Pick>> Writer::pick_items(std::uint32_t limit, std::optional<TimePoint>& next_ready_at) {
+Result<std::vector<Writer::Pick>> Writer::pick_items(const ClaimRequest& request,
+                                                     std::optional<TimePoint>& next_ready_at) {
+  const std::uint32_t limit = request.limit;
   std::vector<Pick> picks;
   std::vector<std::int64_t> band;
   std::int64_t band_priority = 0;
@@ -79,7 +81,7 @@ Result<std::vector<Writer::Pick>> Writer::pick_items(std::uint32_t limit, std::o
     for (const auto& pick : picks) left -= pick.items.size();
     return {};
   };
-  auto& row = database_.prepare(kRunnableJobs);
+  auto& row = database_.prepare(kRunnableJobs).bind(request.only ? request.only->text() : std::string());
   while (left > 0) {
     PIXMILL_TRY(const bool found, step(row));
     if (!found) break;
@@ -120,7 +122,7 @@ Result<Claim> Writer::claim(const ClaimRequest& request) {
 Result<Claim> Writer::claim_now(const ClaimRequest& request) {
   Claim claim;
   PIXMILL_TRY(const bool more_followers, wake_more_followers());
-  PIXMILL_TRY(const auto picks, pick_items(request.limit, claim.next_ready_at));
+  PIXMILL_TRY(const auto picks, pick_items(request, claim.next_ready_at));
   for (const auto& pick : picks) {
     PIXMILL_RETURN_IF_ERROR(lease_items(pick, request, claim.items));
     PIXMILL_TRY([[maybe_unused]] const auto served, run(database_.prepare(kServeJob)

@@ -38,6 +38,20 @@ Result<Job> Writer::job(const JobId& id) {
   return std::move(stored.job);
 }
 
+Result<void> Writer::replace_headers(const JobId& id, const std::vector<OriginHeader>& headers) {
+  return transact(Durability::kDurable, [&]() -> Result<void> {
+    PIXMILL_TRY(const auto job_no, job_number(database_, id));
+    auto& statement = database_.prepare(kReplaceHeaders).bind(job_no);
+    if (headers.empty()) {
+      statement.bind_null();
+    } else {
+      statement.bind_blob(seal_headers(options_.master_key, id, headers));
+    }
+    PIXMILL_TRY([[maybe_unused]] const auto changed, run(statement));
+    return {};
+  });
+}
+
 Result<bool> Writer::retry(const JobId& id, const RetryFilter& filter) {
   return transact(Durability::kDurable, [&]() -> Result<bool> {
     PIXMILL_TRY(auto stored, load_job(database_, id));

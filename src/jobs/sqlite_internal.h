@@ -63,7 +63,7 @@ inline constexpr milliseconds kStrandedAfter = std::chrono::hours(48);
 
 struct StoredJob {
   std::int64_t job_no = 0;
-  Job job;  // without headers
+  Job job;
   std::uint64_t leased = 0;
   std::string sealed_headers;
 };
@@ -138,6 +138,7 @@ class Writer {
   // The first chunk of a retry; true when more of it is to be done by reopen_more().
   [[nodiscard]] Result<bool> retry(const JobId& id, const RetryFilter& filter);
   [[nodiscard]] Result<bool> reopen_more(const JobId& id);
+  [[nodiscard]] Result<void> replace_headers(const JobId& id, const std::vector<OriginHeader>& headers);
   [[nodiscard]] Result<Job> job(const JobId& id);
 
   [[nodiscard]] Result<Outbox::Due> claim_deliveries(const DeliveryClaim& request);
@@ -172,7 +173,8 @@ class Writer {
   [[nodiscard]] Result<bool> pick_band(const std::vector<std::int64_t>& jobs, std::uint32_t limit,
                                        std::vector<Pick>& picks);
   [[nodiscard]] Result<std::vector<std::uint64_t>> ready_items(std::int64_t job_no, std::size_t limit);
-  [[nodiscard]] Result<std::vector<Pick>> pick_items(std::uint32_t limit, std::optional<TimePoint>& next_ready_at);
+  [[nodiscard]] Result<std::vector<Pick>> pick_items(const ClaimRequest& request,
+                                                     std::optional<TimePoint>& next_ready_at);
   [[nodiscard]] Result<void> lease_items(const Pick& pick, const ClaimRequest& request,
                                          std::vector<ClaimedItem>& items);
   [[nodiscard]] Result<void> describe_original(std::int64_t job_no, std::uint64_t original, ClaimedItem& item);
@@ -217,6 +219,7 @@ class Reader {
       : database_(std::move(database)), master_key_(std::move(master_key)) {}
 
   [[nodiscard]] Result<Job> job(const JobId& id);
+  [[nodiscard]] Result<std::vector<OriginHeader>> headers(const JobId& id);
   [[nodiscard]] Result<std::optional<Job>> job_by_digest(const std::string& digest);
   [[nodiscard]] Result<JobPage> jobs(const JobQuery& query);
   [[nodiscard]] Result<std::vector<Job>> unfinished_ingests();
@@ -233,7 +236,6 @@ class Reader {
  private:
   template <class Work>
   std::invoke_result_t<Work&> snapshot(Work work);
-  [[nodiscard]] Result<Job> with_headers(StoredJob stored);
   [[nodiscard]] Result<std::vector<std::uint64_t>> items_in_state(std::int64_t job_no, const ItemQuery& query);
   [[nodiscard]] Result<std::vector<std::uint64_t>> items_with_error(std::int64_t job_no, const ItemQuery& query);
   [[nodiscard]] Result<std::uint64_t> count_matching(const StoredJob& stored, const ItemQuery& query);

@@ -72,6 +72,7 @@ constexpr Named kStatements[] = {
     PLAN(kSyncMark),
     PLAN(kCancelPending),
     PLAN(kCancellingJob),
+    PLAN(kReplaceHeaders),
     PLAN(kReopenJob),
     PLAN(kNoteReopening),
     PLAN(kReopening),

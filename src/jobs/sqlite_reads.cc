@@ -71,24 +71,22 @@ constexpr ItemState kStatesWithErrors[] = {ItemState::kPending, ItemState::kLeas
 
 }  // namespace
 
-Result<Job> Reader::with_headers(StoredJob stored) {
-  if (!stored.sealed_headers.empty()) {
-    PIXMILL_TRY(stored.job.headers, unseal_headers(master_key_, stored.job.id, stored.sealed_headers));
-  }
+Result<Job> Reader::job(const JobId& id) {
+  PIXMILL_TRY(auto stored, load_job(database_, id));
   return std::move(stored.job);
 }
 
-Result<Job> Reader::job(const JobId& id) {
-  PIXMILL_TRY(auto stored, load_job(database_, id));
-  return with_headers(std::move(stored));
+Result<std::vector<OriginHeader>> Reader::headers(const JobId& id) {
+  PIXMILL_TRY(const auto stored, load_job(database_, id));
+  if (stored.sealed_headers.empty()) return std::vector<OriginHeader>();
+  return unseal_headers(master_key_, id, stored.sealed_headers);
 }
 
 Result<std::optional<Job>> Reader::job_by_digest(const std::string& digest) {
   if (digest.empty()) return std::nullopt;
   PIXMILL_TRY(auto found, collect_jobs(database_.prepare(kJobByDigest).bind(digest)));
   if (found.empty()) return std::nullopt;
-  PIXMILL_TRY(auto job, with_headers(std::move(found.front())));
-  return job;
+  return std::move(found.front().job);
 }
 
 Result<JobPage> Reader::jobs(const JobQuery& query) {
@@ -122,9 +120,7 @@ Result<JobPage> Reader::jobs(const JobQuery& query) {
 Result<std::vector<Job>> Reader::unfinished_ingests() {
   PIXMILL_TRY(auto found, collect_jobs(database_.prepare(kUnfinishedIngests)));
   std::vector<Job> jobs;
-  for (auto& stored : found) {
-    PIXMILL_TRY(jobs.emplace_back(), with_headers(std::move(stored)));
-  }
+  for (auto& stored : found) jobs.push_back(std::move(stored.job));
   return jobs;
 }
 

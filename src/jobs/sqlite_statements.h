@@ -50,7 +50,7 @@ inline constexpr std::string_view kNoteRejection =
 // --- Claims ---
 inline constexpr std::string_view kRunnableJobs =
     "SELECT job_no, priority FROM jobs INDEXED BY jobs_runnable WHERE state IN ('ingesting', 'running') AND "
-    "remaining > leased ORDER BY priority DESC, turn, job_no";
+    "remaining > leased AND (?1 = '' OR id = ?1) ORDER BY priority DESC, turn, job_no";
 inline constexpr std::string_view kFreshItems =
     "SELECT item FROM items INDEXED BY items_pending WHERE job_no = ?1 AND state = 'pending' AND not_before = 0 "
     "ORDER BY item LIMIT ?2";
@@ -138,6 +138,7 @@ inline constexpr std::string_view kCancelPending =
 inline constexpr std::string_view kCancellingJob =
     "SELECT job_no FROM jobs INDEXED BY jobs_by_state WHERE state = 'cancelling' AND job_no > ?1 ORDER BY job_no LIMIT "
     "1";
+inline constexpr std::string_view kReplaceHeaders = "UPDATE jobs SET headers = ?2 WHERE job_no = ?1";
 inline constexpr std::string_view kReopenJob =
     "UPDATE jobs SET generation = generation + 1, state = 'running', finished_at = NULL WHERE job_no = ?1";
 inline constexpr std::string_view kNoteReopening =

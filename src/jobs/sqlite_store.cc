@@ -58,8 +58,15 @@ class Store final : public JobStore, public Outbox {
   }
   Task<Result<Job>> retry(JobId job, RetryFilter filter) override { return reopen(job, std::move(filter)); }
 
+  Task<Result<void>> replace_headers(JobId job, std::vector<OriginHeader> headers) override {
+    return write([job, headers = std::move(headers)](Writer& writer) { return writer.replace_headers(job, headers); });
+  }
+
   Task<Result<Job>> job(JobId job) override {
     return read([job](Reader& reader) { return reader.job(job); });
+  }
+  Task<Result<std::vector<OriginHeader>>> headers(JobId job) override {
+    return read([job](Reader& reader) { return reader.headers(job); });
   }
   Task<Result<std::optional<Job>>> job_by_digest(std::string source_digest) override {
     return read([digest = std::move(source_digest)](Reader& reader) { return reader.job_by_digest(digest); });

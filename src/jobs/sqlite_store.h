@@ -16,8 +16,8 @@
 namespace pixmill::jobs {
 
 // What the terminal event says, made inside the transaction that ends the job, and then frozen. `job` has its final
-// state; `first_rows` (at most 200, with items and outputs) only for legacy uploads; `job` comes without its headers.
-// Runs on the store's writer thread.
+// state; `first_rows` (at most 200, with items and outputs) only for legacy uploads. Runs on the store's
+// writer thread.
 using EventBody =
     std::function<std::string(const std::string& event_type, const Job& job, const std::vector<Row>& first_rows)>;
 

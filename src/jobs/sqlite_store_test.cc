@@ -312,14 +312,19 @@ TEST_F(SqliteFiles, AnotherMasterKeyIsSaidWhereItMatters) {
   options.master_key = std::string(32, 'x');
   const auto store = open_sqlite_store(clock_, options);
   ASSERT_TRUE(store.has_value());
-  const auto job = run(store->jobs->job(id));
-  ASSERT_FALSE(job.has_value());
-  EXPECT_EQ(job.error().code, ErrorCode::kInvalidArgument);
-  EXPECT_THAT(job.error().message, ::testing::HasSubstr("master key"));
+  const auto headers = run(store->jobs->headers(id));
+  ASSERT_FALSE(headers.has_value());
+  EXPECT_EQ(headers.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(headers.error().message, ::testing::HasSubstr("master key"));
   const auto setting = run(store->outbox->setting("webhook_secret"));
   ASSERT_FALSE(setting.has_value());
   EXPECT_EQ(setting.error().code, ErrorCode::kInvalidArgument);
-  EXPECT_EQ(run(store->jobs->jobs(JobQuery{}))->jobs.size(), 1u) << "a list needs no headers";
+  EXPECT_TRUE(run(store->jobs->job(id)).has_value()) << "whoever does not send them does not need them";
+  EXPECT_EQ(run(store->jobs->unfinished_ingests())->size(), 1u);
+  EXPECT_EQ(run(store->jobs->jobs(JobQuery{}))->jobs.size(), 1u);
+  const std::vector<OriginHeader> again{{.host = "h", .name = "Authorization", .value = "Bearer new"}};
+  ASSERT_TRUE(run(store->jobs->replace_headers(id, again)).has_value());
+  EXPECT_EQ(run(store->jobs->headers(id)).value(), again);
 }
 
 NewRow long_row(std::uint64_t number) {

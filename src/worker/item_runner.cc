@@ -11,7 +11,8 @@ namespace pixmill::worker {
 
 namespace {
 
-constexpr std::size_t kPlansMax = 256;      // jobs whose plan is kept at hand
+constexpr std::size_t kPlansMax = 256;  // jobs whose plan is kept at hand
+constexpr std::string_view kUnusableJob = "job_unusable";
 constexpr milliseconds kTryAgainIn{1'000};  // after a full host queue or a store that was away, at the earliest
 
 pipeline::StoredOutput to_stored(const jobs::Output& output) {
@@ -74,7 +75,8 @@ Task<Result<ItemRunner::PlanPtr>> ItemRunner::plan_for(JobId job) {
   plan->job_id = job.text();
   plan->recipe = std::move(recipe);
   plan->blob_prefix = record.blob_prefix;
-  for (auto& header : record.headers) {
+  PIXMILL_CO_TRY(auto headers, co_await store_.headers(job));
+  for (auto& header : headers) {
     plan->headers.push_back({std::move(header.host), std::move(header.name), std::move(header.value)});
   }
   if (plans_.size() >= kPlansMax) plans_.clear();
@@ -92,8 +94,15 @@ Task<std::variant<jobs::ItemOutcome, GiveBack>> ItemRunner::run(jobs::ClaimedIte
   }
   auto plan = co_await plan_for(item.job);
   if (!plan) {
+    const bool is_lasting = plan.error().code == ErrorCode::kInvalidArgument;
     log::error("job_unreadable", {{"job", item.job.text()}, {"message", plan.error().message}});
-    co_return GiveBack{.ready_in = kTryAgainIn};
+    if (!is_lasting) co_return GiveBack{.ready_in = kTryAgainIn};
+    // Nothing but its owner can mend such a job; the others must not wait for it.
+    jobs::ItemFailure unusable{.code = std::string(kUnusableJob),
+                               .message = plan.error().message,
+                               .engine_crash = false,
+                               .retry_at = std::nullopt};
+    co_return jobs::ItemOutcome{.lease = item.lease, .result = std::move(unusable), .times = {}};
   }
   auto outcome = co_await pipeline_.process(to_task(item, *plan));
   jobs::ItemOutcome recorded{.lease = item.lease,

@@ -26,6 +26,9 @@ class ItemRunner {
 
   [[nodiscard]] Task<std::variant<jobs::ItemOutcome, GiveBack>> run(jobs::ClaimedItem item);
 
+  // What the store says of the job has changed: asks it again.
+  void forget(const JobId& job) { plans_.erase(job); }
+
  private:
   using PlanPtr = std::shared_ptr<const pipeline::JobPlan>;
   [[nodiscard]] Task<Result<PlanPtr>> plan_for(JobId job);

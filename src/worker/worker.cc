@@ -85,6 +85,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   Wakeup emptied;  // nothing is held any more, or a loop ended
   std::map<ItemKey, std::unique_ptr<Held>> held;
   std::function<void(const std::vector<JobId>&)> on_finished;
+  std::optional<JobId> only;
   bool draining = false;
   bool stopped = false;
   int loops = 0;
@@ -102,6 +103,13 @@ void Worker::on_jobs_finished(std::function<void(const std::vector<JobId>&)> cal
 }
 
 std::uint32_t Worker::in_flight() const { return static_cast<std::uint32_t>(impl_->held.size()); }
+
+void Worker::claim_only(JobId job) {
+  impl_->only = std::move(job);
+  impl_->parts.queue.announce(*impl_->only);
+}
+
+void Worker::job_changed(const JobId& job) { impl_->runner.forget(job); }
 
 void Worker::cancel_soon() { impl_->rescuer.soon(); }
 
@@ -143,7 +151,8 @@ Task<void> Worker::Impl::claim_loop() {
 
 // Claims a batch and starts it; waits for the doorbell when there is nothing. False when nothing was claimed.
 Task<bool> Worker::Impl::claim_once() {
-  jobs::ClaimRequest request{.worker = options.name, .limit = std::min(kClaimMax, free_room()), .lease = options.lease};
+  jobs::ClaimRequest request{
+      .worker = options.name, .limit = std::min(kClaimMax, free_room()), .lease = options.lease, .only = only};
   auto claim = co_await parts.store.claim(std::move(request));
   if (!claim) {
     log::warning("claim_failed", {{"code", code_text(claim.error())}, {"detail", claim.error().detail}});

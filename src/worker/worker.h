@@ -42,6 +42,10 @@ class Worker {
   ~Worker();
 
   void start();
+  // Claims items of this job alone from now on. Before start(), or at any time.
+  void claim_only(JobId job);
+  // The store's record of the job has changed: asks for it again with the next item.
+  void job_changed(const JobId& job);
   // Claims no more; items under way end within `grace` or are then released; then returns.
   [[nodiscard]] Task<void> drain(milliseconds grace);
   // Called after every transaction in which jobs reached a terminal state.

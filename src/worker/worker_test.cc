@@ -207,6 +207,18 @@ TEST_F(WorkerTest, P15CancelledJobsItemsAreAborted) {
   EXPECT_EQ(released_.size(), 5u);
 }
 
+TEST_F(WorkerTest, JobWhoseHeadersCannotBeReadFailsWithoutFetching) {
+  items_ = 3;
+  stop_after_ = 3;
+  store_.on_headers = [](const JobId&) { return fail(ErrorCode::kInvalidArgument, "sealed under another master key"); };
+  testing::run_task(io_, run(seconds(10)));
+  EXPECT_TRUE(fetcher_.asked.empty());
+  ASSERT_EQ(outcomes_.size(), 3u);
+  const auto& failure = std::get<jobs::ItemFailure>(outcomes_.at(0).result);
+  EXPECT_EQ(failure.code, "job_unusable");
+  EXPECT_FALSE(failure.retry_at.has_value());
+}
+
 TEST_F(WorkerTest, StoreThatIsAwayIsAskedAgain) {
   int refusals = 1;
   store_.on_claim = [&](const auto& request) -> Result<jobs::Claim> {

@@ -48,6 +48,17 @@ TEST_P(JobStoreClaims, GiveItemsInInputOrderUpToTheLimit) {
   EXPECT_EQ(none.next_ready_at, std::nullopt);
 }
 
+TEST_P(JobStoreClaims, TakeFromOneJobAloneWhenAsked) {
+  const auto abandoned = job_with(3);
+  const auto wanted = job_with(3);
+  jobs::ClaimRequest request;
+  request.only = wanted;
+  EXPECT_EQ(items_of(must(store().claim(request)), wanted), 3u);
+  const auto none = must(store().claim(request));
+  EXPECT_TRUE(none.items.empty());
+  EXPECT_EQ(items_of(claim(), abandoned), 3u);
+}
+
 TEST_P(JobStoreClaims, RefuseALimitThatIsNoBatch) {
   jobs::ClaimRequest nothing;
   nothing.limit = 0;

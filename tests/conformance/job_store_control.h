@@ -12,6 +12,7 @@ namespace pixmill::conformance {
 
 class P15 : public StoreFixture {};
 class P19 : public StoreFixture {};
+class JobStoreControl : public StoreFixture {};
 class JobStoreRetry : public StoreFixture {
  protected:
   jobs::Job retry(JobId id, const std::string& code = "") {
@@ -35,6 +36,22 @@ class JobStoreRetry : public StoreFixture {
     }
   }
 };
+
+TEST_P(JobStoreControl, ReplacesAJobsHeaders) {
+  JobSpec spec;
+  spec.headers = {{.host = "a.example", .name = "Authorization", .value = "Bearer old"}};
+  const auto id = create(spec);
+  const auto other = create(spec);
+  const std::vector<jobs::OriginHeader> fresh{{.host = "a.example", .name = "Authorization", .value = "Bearer new"}};
+  must(store().replace_headers(id, fresh));
+  EXPECT_EQ(must(store().headers(id)), fresh);
+  EXPECT_EQ(must(store().headers(other)), spec.headers);
+  must(store().replace_headers(id, {}));
+  EXPECT_TRUE(must(store().headers(id)).empty());
+  const JobId nobody{Uuid::random()};
+  EXPECT_EQ(code_of(run(store().replace_headers(nobody, fresh))), ErrorCode::kNotFound);
+  EXPECT_EQ(code_of(run(store().headers(nobody))), ErrorCode::kNotFound);
+}
 
 TEST_P(P15, CancelEndsAJobThatHasNothingUnderWayAtOnce) {
   const auto id = job_with(5);

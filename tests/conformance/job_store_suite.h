@@ -21,6 +21,7 @@
   INSTANTIATE_TEST_SUITE_P(name, P12, ::testing::Values(factory), factory_name);                  \
   INSTANTIATE_TEST_SUITE_P(name, P15, ::testing::Values(factory), factory_name);                  \
   INSTANTIATE_TEST_SUITE_P(name, P19, ::testing::Values(factory), factory_name);                  \
+  INSTANTIATE_TEST_SUITE_P(name, JobStoreControl, ::testing::Values(factory), factory_name);      \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreRetry, ::testing::Values(factory), factory_name);        \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreReads, ::testing::Values(factory), factory_name);        \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreModel, ::testing::Values(factory), factory_name);        \

@@ -102,6 +102,8 @@ class ApiServer {
     }
   }
 
+  std::vector<jobs::OriginHeader> headers_of(JobId id) { return loop.run(store().headers(id)).value(); }
+
   // Claims and ends every item there is, as a worker would: those whose URL contains "bad" fail for good.
   void work() {
     while (true) {

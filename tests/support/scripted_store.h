@@ -18,6 +18,9 @@ class ScriptedStore : public jobs::JobStore {
   std::function<Result<std::vector<jobs::Lease>>(const std::vector<jobs::Lease>&)> on_renew;
   std::function<Result<void>(const std::vector<jobs::Lease>&, std::optional<TimePoint>)> on_release;
   std::function<Result<jobs::Job>(const JobId&)> on_job;
+  std::function<Result<std::vector<jobs::OriginHeader>>(const JobId&)> on_headers = [](const JobId&) {
+    return Result<std::vector<jobs::OriginHeader>>(std::vector<jobs::OriginHeader>{});
+  };
   std::function<Result<jobs::JobPage>(const jobs::JobQuery&)> on_jobs;
   std::function<Result<std::vector<std::string>>(const std::vector<std::string>&)> on_unreferenced;
 
@@ -35,6 +38,9 @@ class ScriptedStore : public jobs::JobStore {
     co_return on_release ? on_release(leases, ready_at) : unscripted();
   }
   Task<Result<jobs::Job>> job(JobId id) override { co_return on_job ? on_job(id) : unscripted(); }
+  Task<Result<std::vector<jobs::OriginHeader>>> headers(JobId id) override {
+    co_return on_headers ? on_headers(id) : unscripted();
+  }
   Task<Result<jobs::JobPage>> jobs(jobs::JobQuery query) override { co_return on_jobs ? on_jobs(query) : unscripted(); }
   Task<Result<std::vector<std::string>>> unreferenced(std::vector<std::string> keys) override {
     co_return on_unreferenced ? on_unreferenced(keys) : unscripted();
@@ -47,6 +53,7 @@ class ScriptedStore : public jobs::JobStore {
   Task<Result<void>> finish_ingest(JobId) override { co_return unscripted(); }
   Task<Result<void>> reject_job(JobId, Error) override { co_return unscripted(); }
   Task<Result<jobs::Job>> cancel(JobId) override { co_return unscripted(); }
+  Task<Result<void>> replace_headers(JobId, std::vector<jobs::OriginHeader>) override { co_return unscripted(); }
   Task<Result<jobs::Job>> retry(JobId, jobs::RetryFilter) override { co_return unscripted(); }
   Task<Result<std::optional<jobs::Job>>> job_by_digest(std::string) override { co_return unscripted(); }
   Task<Result<std::vector<jobs::Job>>> unfinished_ingests() override { co_return unscripted(); }
