@@ -5,7 +5,11 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
+#include <exception>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "base/log.h"
@@ -26,6 +30,20 @@ constexpr milliseconds kAbortWait{2'000};
 using ItemKey = std::pair<std::int64_t, std::uint64_t>;  // job number, item
 
 ItemKey key_of(const jobs::Lease& lease) { return {lease.job_no, lease.item}; }
+
+// What an item's coroutine threw; nullopt when it was only aborted.
+std::optional<std::string> bug_in(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error& thrown) {
+    if (thrown.code() == asio::error::operation_aborted) return std::nullopt;
+    return thrown.what();
+  } catch (const std::exception& thrown) {
+    return thrown.what();
+  } catch (...) {
+    return "an unknown exception";
+  }
+}
 
 }  // namespace
 
@@ -67,6 +85,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   Task<void> stop_everything(milliseconds grace);
 
   void spawn(jobs::ClaimedItem item);
+  void broken_off(const jobs::Lease& lease, const std::exception_ptr& error);
   void recorded(const std::vector<jobs::ItemOutcome>& outcomes, const jobs::FinishReport& report);
   void announce_finished(const std::vector<JobId>& jobs) const;
   void forget(const jobs::Lease& lease);
@@ -181,10 +200,25 @@ void Worker::Impl::spawn(jobs::ClaimedItem item) {
   asio::co_spawn(executor, run_item(std::move(item)),
                  asio::bind_cancellation_slot(
                      abort->slot(), [self = shared_from_this(), abort, lease](const std::exception_ptr& error) {
-                       // Aborted in the middle: the item goes back unfinished.
-                       if (!error) return;
-                       asio::co_spawn(self->executor, self->give_back(lease, milliseconds(0)), asio::detached);
+                       if (error) self->broken_off(lease, error);
                      }));
+}
+
+// Aborted in the middle, an item goes back unfinished. Any other exception is a bug that the item would meet again at
+// every attempt, so it is the item's result.
+void Worker::Impl::broken_off(const jobs::Lease& lease, const std::exception_ptr& error) {
+  const auto what = bug_in(error);
+  if (!what) {
+    asio::co_spawn(executor, give_back(lease, milliseconds(0)), asio::detached);
+    return;
+  }
+  log::error("item_threw", {{"job_no", lease.job_no}, {"item", lease.item}, {"what", *what}});
+  if (const auto found = held.find(key_of(lease)); found != held.end()) found->second->running = false;
+  jobs::ItemFailure failure{.code = std::string(code_name(ErrorCode::kInternal)),
+                            .message = "Pixmill failed on this picture; its log says how.",
+                            .engine_crash = false,
+                            .retry_at = std::nullopt};
+  recorder.add({.lease = lease, .result = std::move(failure), .times = {}});
 }
 
 Task<void> Worker::Impl::run_item(jobs::ClaimedItem item) {

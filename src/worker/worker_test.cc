@@ -5,6 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <set>
+#include <stdexcept>
 
 #include "base/byte_budget.h"
 #include "base/wakeup.h"
@@ -217,6 +218,25 @@ TEST_F(WorkerTest, JobWhoseHeadersCannotBeReadFailsWithoutFetching) {
   const auto& failure = std::get<jobs::ItemFailure>(outcomes_.at(0).result);
   EXPECT_EQ(failure.code, "job_unusable");
   EXPECT_FALSE(failure.retry_at.has_value());
+}
+
+TEST_F(WorkerTest, ExceptionIsTheItemsResultInsteadOfAnEndlessLoop) {
+  items_ = 2;
+  stop_after_ = 2;
+  fetcher_.answer = [](const std::string& url) -> Result<fetch::Fetched> {
+    if (url.ends_with('1')) throw std::runtime_error("a bug");
+    return fetch::Fetched{.bytes = "a picture", .final_url = url};
+  };
+  testing::run_task(io_, run(seconds(10)));
+  EXPECT_TRUE(released_.empty());
+  ASSERT_EQ(outcomes_.size(), 2u);
+  for (const auto& outcome : outcomes_) {
+    const auto* failure = std::get_if<jobs::ItemFailure>(&outcome.result);
+    ASSERT_EQ(failure != nullptr, outcome.lease.item == 1);
+    if (failure == nullptr) continue;
+    EXPECT_EQ(failure->code, "internal");
+    EXPECT_FALSE(failure->retry_at.has_value());
+  }
 }
 
 TEST_F(WorkerTest, StoreThatIsAwayIsAskedAgain) {
