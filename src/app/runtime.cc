@@ -1,11 +1,13 @@
 #include "app/runtime.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <utility>
 
 #include "app/local_files.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "fetch/source_url.h"
 #include "storage/local_store.h"
 #include "worker/sweeper.h"
@@ -83,11 +85,20 @@ void Runtime::build_work(Executor executor) {
                               .budget = *budget_,
                               .metrics = metrics_});
   settings_.worker.name = worker_name();
+  settings_.worker.may_claim = [this] { return enough_free_space(); };
   worker_ = std::make_unique<worker::Worker>(
       executor,
       worker::WorkerParts{
           .store = store(), .queue = *queue_, .pipeline = *pipeline_, .clock = clock_, .metrics = metrics_},
       settings_.worker);
+}
+
+Result<void> Runtime::enough_free_space() const {
+  const auto free = storage::free_bytes(options_.files_root);
+  // Whoever cannot tell how full the disk is finds out by writing to it.
+  if (!free || *free >= settings_.disk_free_bytes_min) return {};
+  return fail(ErrorCode::kDiskFull, fmt::format("only {} are free, {} are needed", format_bytes(*free),
+                                                format_bytes(settings_.disk_free_bytes_min)));
 }
 
 Task<Result<std::unique_ptr<Runtime>>> Runtime::create(asio::io_context& io, Settings settings,

@@ -74,6 +74,7 @@ class Runtime {
   [[nodiscard]] fetch::OwnEndpoints own_endpoints() const;
   [[nodiscard]] Result<void> build_network(Executor executor);
   void build_work(Executor executor);
+  [[nodiscard]] Result<void> enough_free_space() const;
 
   Settings settings_;
   RuntimeOptions options_;

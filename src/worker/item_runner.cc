@@ -111,6 +111,9 @@ Task<std::variant<jobs::ItemOutcome, GiveBack>> ItemRunner::run(jobs::ClaimedIte
                                        .transform_ms = outcome.times.transform.count(),
                                        .store_ms = outcome.times.store.count()}};
   if (auto* failed = std::get_if<pipeline::Failed>(&outcome.result)) {
+    if (failed->error.code == ErrorCode::kDiskFull) {
+      co_return GiveBack{.ready_in = kTryAgainIn, .machine_trouble = std::move(failed->error)};
+    }
     if (should_give_back(failed->error)) {
       const milliseconds asked = failed->error.retry_after.value_or(std::chrono::seconds(0));
       co_return GiveBack{.ready_in = std::max(kTryAgainIn, asked)};

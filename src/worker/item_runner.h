@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <random>
 #include <unordered_map>
 #include <variant>
@@ -17,6 +18,8 @@ namespace pixmill::worker {
 // Not an outcome: the item goes back to the queue without counting an attempt.
 struct GiveBack {
   milliseconds ready_in{0};
+  // Set when the trouble is this machine's and would meet every other item too.
+  std::optional<Error> machine_trouble = std::nullopt;
 };
 
 class ItemRunner {

@@ -25,6 +25,7 @@ namespace {
 constexpr std::uint32_t kClaimMax = 64;
 constexpr milliseconds kStoreAwayWait{500};
 constexpr milliseconds kRoomWait{1'000};
+constexpr milliseconds kNotNowWait{500};  // until may_claim is asked again
 constexpr milliseconds kAbortWait{2'000};
 
 using ItemKey = std::pair<std::int64_t, std::uint64_t>;  // job number, item
@@ -78,10 +79,12 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
 
   Task<void> claim_loop();
   Task<bool> claim_once();
+  [[nodiscard]] Result<void> may_claim() const;
   Task<void> heartbeat_loop();
   Task<void> cancel_loop();
   Task<void> run_item(jobs::ClaimedItem item);
   Task<void> give_back(jobs::Lease lease, milliseconds ready_in);
+  void meet(const Error& error);
   Task<void> stop_everything(milliseconds grace);
 
   void spawn(jobs::ClaimedItem item);
@@ -105,6 +108,8 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   std::map<ItemKey, std::unique_ptr<Held>> held;
   std::function<void(const std::vector<JobId>&)> on_finished;
   std::optional<JobId> only;
+  std::optional<Error> trouble;
+  std::chrono::steady_clock::time_point disk_full_until;
   bool draining = false;
   bool stopped = false;
   int loops = 0;
@@ -120,6 +125,8 @@ Worker::~Worker() = default;
 void Worker::on_jobs_finished(std::function<void(const std::vector<JobId>&)> callback) {
   impl_->on_finished = std::move(callback);
 }
+
+const std::optional<Error>& Worker::trouble() const { return impl_->trouble; }
 
 std::uint32_t Worker::in_flight() const { return static_cast<std::uint32_t>(impl_->held.size()); }
 
@@ -163,9 +170,27 @@ Task<void> Worker::Impl::claim_loop() {
       co_await room.wait(kRoomWait);
       continue;
     }
+    if (const auto allowed = may_claim(); !allowed) {
+      meet(allowed.error());
+      co_await room.wait(kNotNowWait);
+      continue;
+    }
     const bool found = co_await claim_once();
     if (!found && draining) break;
   }
+}
+
+Result<void> Worker::Impl::may_claim() const {
+  if (trouble && std::chrono::steady_clock::now() < disk_full_until) return std::unexpected(*trouble);
+  return options.may_claim ? options.may_claim() : Result<void>();
+}
+
+// Said once, not at every attempt: people see it in trouble() meanwhile.
+void Worker::Impl::meet(const Error& error) {
+  if (!trouble || trouble->code != error.code) {
+    log::warning("work_waits", {{"code", code_text(error)}, {"message", error.message}, {"detail", error.detail}});
+  }
+  trouble = error;
 }
 
 // Claims a batch and starts it; waits for the doorbell when there is nothing. False when nothing was claimed.
@@ -174,10 +199,11 @@ Task<bool> Worker::Impl::claim_once() {
       .worker = options.name, .limit = std::min(kClaimMax, free_room()), .lease = options.lease, .only = only};
   auto claim = co_await parts.store.claim(std::move(request));
   if (!claim) {
-    log::warning("claim_failed", {{"code", code_text(claim.error())}, {"detail", claim.error().detail}});
+    meet(claim.error());
     co_await pause_for(kStoreAwayWait);
     co_return false;
   }
+  if (std::chrono::steady_clock::now() >= disk_full_until) trouble.reset();
   if (!claim->items.empty()) {
     for (auto& item : claim->items) spawn(std::move(item));
     in_flight_gauge.set(static_cast<double>(held.size()));
@@ -225,6 +251,10 @@ Task<void> Worker::Impl::run_item(jobs::ClaimedItem item) {
   const jobs::Lease lease = item.lease;
   auto result = co_await runner.run(std::move(item));
   if (const auto* back = std::get_if<GiveBack>(&result)) {
+    if (back->machine_trouble) {
+      meet(*back->machine_trouble);
+      disk_full_until = std::chrono::steady_clock::now() + options.disk_full_pause;
+    }
     co_await give_back(lease, back->ready_in);
     co_return;
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,11 @@ struct WorkerOptions {
   milliseconds idle_poll{1'000};  // when no doorbell rings
   milliseconds cancel_poll{500};
   milliseconds rescue_every{2'000};
+  milliseconds disk_full_pause{10'000};  // no claims for so long after an item met a full disk
   jobs::RetryPolicy retry;
+  // Asked before every claim, on the loop; an error keeps the worker from claiming for now, such as a disk that is
+  // nearly full.
+  std::function<Result<void>()> may_claim = nullptr;
 };
 
 // All must outlive the worker.
@@ -53,6 +58,8 @@ class Worker {
   // A job was cancelled: carry it through now instead of at the next round.
   void cancel_soon();
   [[nodiscard]] std::uint32_t in_flight() const;
+  // What keeps the work from going on at the moment: a full disk, a store that is away. Gone when work goes on.
+  [[nodiscard]] const std::optional<Error>& trouble() const;
 
  private:
   struct Impl;

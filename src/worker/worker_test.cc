@@ -239,6 +239,37 @@ TEST_F(WorkerTest, ExceptionIsTheItemsResultInsteadOfAnEndlessLoop) {
   }
 }
 
+TEST_F(WorkerTest, FullDiskUsesUpNoAttemptsAndTheWorkGoesOnByItself) {
+  items_ = 1;
+  stop_after_ = 1;
+  options_.disk_full_pause = milliseconds(1);
+  blobs_.put_error = Error{.code = ErrorCode::kDiskFull, .message = "No space left", .detail = {}};
+  store_.on_release = [this](const auto& leases, auto) {
+    released_.insert(released_.end(), leases.begin(), leases.end());
+    blobs_.put_error.reset();
+    next_item_ = 1;
+    return Result<void>{};
+  };
+  testing::run_task(io_, run(seconds(10)));
+  EXPECT_EQ(released_.size(), 1u);
+  ASSERT_EQ(outcomes_.size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<jobs::ItemSuccess>(outcomes_[0].result));
+}
+
+TEST_F(WorkerTest, ClaimsNothingWhileItMayNot) {
+  items_ = 3;
+  stop_after_ = 3;
+  int refusals = 1;
+  options_.may_claim = [&]() -> Result<void> {
+    EXPECT_TRUE(fetcher_.asked.empty() || refusals < 0);
+    if (refusals-- > 0) return fail(ErrorCode::kDiskFull, "only 3 kB are free");
+    return {};
+  };
+  testing::run_task(io_, run(seconds(10)));
+  EXPECT_EQ(outcomes_.size(), 3u);
+  EXPECT_LT(refusals, 0);
+}
+
 TEST_F(WorkerTest, StoreThatIsAwayIsAskedAgain) {
   int refusals = 1;
   store_.on_claim = [&](const auto& request) -> Result<jobs::Claim> {
