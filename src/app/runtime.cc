@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <utility>
 
+#include "app/exit_code.h"
 #include "app/local_files.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -22,6 +24,14 @@ std::string worker_name() {
   char host[256] = "localhost";
   if (::gethostname(host, sizeof host - 1) != 0) return "localhost:" + std::to_string(::getpid());
   return std::string(host) + ":" + std::to_string(::getpid());
+}
+
+// What cannot be recorded must not be worked on: the leases bring it back at the next start.
+[[noreturn]] void end_for(const Error& error) {
+  std::fprintf(stderr, "\npixmill: the database takes no results any more: %s\n         %s\n", error.message.c_str(),
+               error.detail.c_str());
+  std::fflush(nullptr);
+  ::_exit(static_cast<int>(ExitCode::kUnexpected));
 }
 
 }  // namespace
@@ -85,6 +95,7 @@ void Runtime::build_work(Executor executor) {
                               .budget = *budget_,
                               .metrics = metrics_});
   settings_.worker.name = worker_name();
+  settings_.worker.on_broken_store = [](const Error& error) { end_for(error); };
   settings_.worker.may_claim = [this] { return enough_free_space(); };
   worker_ = std::make_unique<worker::Worker>(
       executor,

@@ -3,6 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/detached.hpp>
+#include <map>
+#include <optional>
+#include <variant>
+#include <vector>
 
 #include "tests/support/run_task.h"
 #include "tests/support/scripted_store.h"
@@ -22,14 +26,18 @@ class RecorderTest : public ::testing::Test {
       return jobs::FinishReport{.recorded = outcomes.size(), .fenced = {}, .jobs_finished = {}};
     };
   }
-  Recorder::OnRecorded count() {
-    return [this](const auto& outcomes, const auto&) { recorded_ += outcomes.size(); };
+  Recorder::Callbacks count() {
+    return {.on_recorded = [this](const auto& outcomes, const auto&) { recorded_ += outcomes.size(); },
+            .on_trouble = [this](const Error& error) { troubles_.push_back(error.code); },
+            .on_broken = [this](const Error& error) { broken_ = error.code; }};
   }
   asio::io_context io_;
   Metrics metrics_;
   testing::ScriptedStore store_;
   std::vector<std::size_t> sizes_;
   std::size_t recorded_ = 0;
+  std::vector<ErrorCode> troubles_;
+  std::optional<ErrorCode> broken_;
 };
 
 TEST_F(RecorderTest, WritesWhatCameTogetherInBatchesOf64) {
@@ -42,10 +50,14 @@ TEST_F(RecorderTest, WritesWhatCameTogetherInBatchesOf64) {
 }
 
 TEST_F(RecorderTest, LoneOutcomeDoesNotWaitForOthers) {
-  Recorder recorder(io_.get_executor(), store_, metrics_, [&](const auto&, const auto&) {
+  auto callbacks = count();
+  Recorder* ours = nullptr;
+  callbacks.on_recorded = [&](const auto&, const auto&) {
     ++recorded_;
-    recorder.stop();
-  });
+    ours->stop();
+  };
+  Recorder recorder(io_.get_executor(), store_, metrics_, std::move(callbacks));
+  ours = &recorder;
   recorder.add(outcome(1));
   testing::run_task(io_, recorder.run());
   EXPECT_EQ(recorded_, 1u);
@@ -63,6 +75,39 @@ TEST_F(RecorderTest, FullDiskLosesNothing) {
   testing::run_task(io_, recorder.run());
   EXPECT_EQ(recorded_, 1u);
   EXPECT_LT(refusals, 0);
+  EXPECT_EQ(troubles_, std::vector<ErrorCode>{ErrorCode::kDiskFull});
+}
+
+TEST_F(RecorderTest, OutcomeTheStoreCannotTakeHoldsUpNoOther) {
+  std::map<std::uint64_t, bool> succeeded;
+  store_.on_finish = [&](const auto& outcomes) -> Result<jobs::FinishReport> {
+    for (const auto& outcome : outcomes) {
+      const bool success = std::holds_alternative<jobs::ItemSuccess>(outcome.result);
+      if (outcome.lease.item == 2 && success) return fail(ErrorCode::kInternal, "a broken constraint");
+    }
+    for (const auto& outcome : outcomes) {
+      succeeded[outcome.lease.item] = std::holds_alternative<jobs::ItemSuccess>(outcome.result);
+    }
+    return jobs::FinishReport{.recorded = outcomes.size(), .fenced = {}, .jobs_finished = {}};
+  };
+  Recorder recorder(io_.get_executor(), store_, metrics_, count());
+  for (std::uint64_t item = 1; item <= 3; ++item) recorder.add(outcome(item));
+  recorder.stop();
+  testing::run_task(io_, recorder.run());
+  EXPECT_EQ(succeeded, (std::map<std::uint64_t, bool>{{1, true}, {2, false}, {3, true}}));
+  EXPECT_EQ(recorded_, 3u);
+  EXPECT_FALSE(broken_.has_value());
+}
+
+TEST_F(RecorderTest, StoreThatTakesNothingIsSaidToBeBroken) {
+  store_.on_finish = [](const auto&) -> Result<jobs::FinishReport> {
+    return fail(ErrorCode::kInternal, "no such table");
+  };
+  Recorder recorder(io_.get_executor(), store_, metrics_, count());
+  recorder.add(outcome(1));
+  testing::run_task(io_, recorder.run());
+  EXPECT_EQ(broken_, ErrorCode::kInternal);
+  EXPECT_EQ(recorded_, 0u);
 }
 
 TEST_F(RecorderTest, GiveUpEndsAnEndlessRefusal) {

@@ -64,7 +64,9 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
         options(std::move(options_in)),
         runner(parts.store, parts.pipeline, parts.clock, options.retry),
         recorder(executor, parts.store, parts.metrics,
-                 [this](const auto& outcomes, const auto& report) { recorded(outcomes, report); }),
+                 {.on_recorded = [this](const auto& outcomes, const auto& report) { recorded(outcomes, report); },
+                  .on_trouble = [this](const Error& error) { meet(error); },
+                  .on_broken = options.on_broken_store}),
         rescuer(executor, parts.store, parts.queue, parts.metrics, options.rescue_every,
                 [this](const auto& jobs) { announce_finished(jobs); }),
         room(executor),
@@ -310,7 +312,7 @@ Task<void> Worker::Impl::heartbeat_loop() {
     for (const auto& [key, entry] : held) leases.push_back(entry->lease);
     const auto lost = co_await parts.store.renew(std::move(leases), options.lease);
     if (!lost) {
-      log::warning("heartbeat_failed", {{"code", code_text(lost.error())}, {"detail", lost.error().detail}});
+      meet(lost.error());
       continue;
     }
     for (const auto& lease : *lost) {

@@ -30,6 +30,8 @@ struct WorkerOptions {
   // Asked before every claim, on the loop; an error keeps the worker from claiming for now, such as a disk that is
   // nearly full.
   std::function<Result<void>()> may_claim = nullptr;
+  // The store refuses every result for good: the process should say so and end; its leases bring the items back.
+  std::function<void(const Error&)> on_broken_store = nullptr;
 };
 
 // All must outlive the worker.
