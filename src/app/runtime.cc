@@ -97,11 +97,14 @@ void Runtime::build_work(Executor executor) {
   settings_.worker.name = worker_name();
   settings_.worker.on_broken_store = [](const Error& error) { end_for(error); };
   settings_.worker.may_claim = [this] { return enough_free_space(); };
-  worker_ = std::make_unique<worker::Worker>(
-      executor,
-      worker::WorkerParts{
-          .store = store(), .queue = *queue_, .pipeline = *pipeline_, .clock = clock_, .metrics = metrics_},
-      settings_.worker);
+  worker_ = std::make_unique<worker::Worker>(executor,
+                                             worker::WorkerParts{.store = store(),
+                                                                 .queue = *queue_,
+                                                                 .pipeline = *pipeline_,
+                                                                 .blobs = *blobs_,
+                                                                 .clock = clock_,
+                                                                 .metrics = metrics_},
+                                             settings_.worker);
 }
 
 Result<void> Runtime::enough_free_space() const {

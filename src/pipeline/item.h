@@ -50,6 +50,8 @@ struct ItemTask {
   // Set when another item of the job fetched the same address: its outputs are copied instead.
   std::vector<StoredOutput> same_as;
   std::uint64_t same_as_bytes_in = 0;
+  // Made true before anything is stored: from then on an item that is aborted may leave a file behind.
+  std::shared_ptr<bool> may_have_stored;
 };
 
 struct StageTimes {

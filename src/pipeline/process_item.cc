@@ -149,6 +149,7 @@ milliseconds Pipeline::timed(const Histogram& histogram, Clock::time_point begin
 
 Task<Result<std::vector<StoredOutput>>> Pipeline::store_all(const ItemTask& task, const image::Rendered& rendered) {
   std::vector<StoredOutput> outputs;
+  if (task.may_have_stored) *task.may_have_stored = true;
   for (const auto& rendition : rendered.renditions) {
     const auto content = sha256(rendition.bytes);
     StoredOutput output{.rendition = rendition.name,
@@ -169,6 +170,7 @@ Task<Result<std::vector<StoredOutput>>> Pipeline::store_all(const ItemTask& task
 
 Task<Result<std::vector<StoredOutput>>> Pipeline::copy_all(const ItemTask& task) {
   std::vector<StoredOutput> outputs;
+  if (task.may_have_stored) *task.may_have_stored = true;
   for (StoredOutput output : task.same_as) {
     const auto content = digest_from_hex(output.sha256);
     if (!content) co_return fail(ErrorCode::kNotFound, "the earlier result has no digest");

@@ -46,14 +46,16 @@ bool should_give_back(const Error& error) {
 
 }  // namespace
 
-pipeline::ItemTask to_task(const jobs::ClaimedItem& item, std::shared_ptr<const pipeline::JobPlan> plan) {
+pipeline::ItemTask to_task(const jobs::ClaimedItem& item, std::shared_ptr<const pipeline::JobPlan> plan,
+                           std::shared_ptr<bool> may_have_stored) {
   pipeline::ItemTask task{.plan = std::move(plan),
                           .row = item.row,
                           .index = item.index,
                           .url = item.url,
                           .output_stem = item.output_stem,
                           .same_as = {},
-                          .same_as_bytes_in = item.same_as_bytes_in};
+                          .same_as_bytes_in = item.same_as_bytes_in,
+                          .may_have_stored = std::move(may_have_stored)};
   for (const auto& output : item.same_as_outputs) task.same_as.push_back(to_stored(output));
   return task;
 }
@@ -84,7 +86,8 @@ Task<Result<ItemRunner::PlanPtr>> ItemRunner::plan_for(JobId job) {
   co_return plan;
 }
 
-Task<std::variant<jobs::ItemOutcome, GiveBack>> ItemRunner::run(jobs::ClaimedItem item) {
+Task<std::variant<jobs::ItemOutcome, GiveBack>> ItemRunner::run(jobs::ClaimedItem item,
+                                                                std::shared_ptr<bool> may_have_stored) {
   if (!item.same_as_error_code.empty()) {
     jobs::ItemFailure same{.code = item.same_as_error_code,
                            .message = item.same_as_error_message,
@@ -104,7 +107,7 @@ Task<std::variant<jobs::ItemOutcome, GiveBack>> ItemRunner::run(jobs::ClaimedIte
                                .retry_at = std::nullopt};
     co_return jobs::ItemOutcome{.lease = item.lease, .result = std::move(unusable), .times = {}};
   }
-  auto outcome = co_await pipeline_.process(to_task(item, *plan));
+  auto outcome = co_await pipeline_.process(to_task(item, *plan, std::move(may_have_stored)));
   jobs::ItemOutcome recorded{.lease = item.lease,
                              .result = jobs::ItemSuccess{},
                              .times = {.fetch_ms = outcome.times.fetch.count(),

@@ -27,7 +27,9 @@ class ItemRunner {
   // All must outlive it.
   ItemRunner(jobs::JobStore& store, pipeline::Pipeline& pipeline, const Clock& clock, jobs::RetryPolicy retry);
 
-  [[nodiscard]] Task<std::variant<jobs::ItemOutcome, GiveBack>> run(jobs::ClaimedItem item);
+  // `may_have_stored` becomes true before the item's first file is written.
+  [[nodiscard]] Task<std::variant<jobs::ItemOutcome, GiveBack>> run(jobs::ClaimedItem item,
+                                                                    std::shared_ptr<bool> may_have_stored);
 
   // What the store says of the job has changed: asks it again.
   void forget(const JobId& job) { plans_.erase(job); }
@@ -46,7 +48,8 @@ class ItemRunner {
 };
 
 // The two vocabularies of one thing; tier 3 modules do not know each other.
-[[nodiscard]] pipeline::ItemTask to_task(const jobs::ClaimedItem& item, std::shared_ptr<const pipeline::JobPlan> plan);
+[[nodiscard]] pipeline::ItemTask to_task(const jobs::ClaimedItem& item, std::shared_ptr<const pipeline::JobPlan> plan,
+                                         std::shared_ptr<bool> may_have_stored);
 [[nodiscard]] jobs::ItemSuccess to_success(pipeline::Succeeded succeeded);
 
 }  // namespace pixmill::worker

@@ -17,6 +17,7 @@
 #include "worker/item_runner.h"
 #include "worker/recorder.h"
 #include "worker/rescuer.h"
+#include "worker/sweeper.h"
 
 namespace pixmill::worker {
 
@@ -51,8 +52,8 @@ std::optional<std::string> bug_in(const std::exception_ptr& error) {
 struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   // An item between its claim and its record. `abort` ends its coroutine at the next wait.
   struct Held {
-    jobs::Lease lease;
-    JobId job;
+    jobs::ClaimedItem item;  // its lease, job and names
+    std::shared_ptr<bool> may_have_stored = std::make_shared<bool>(false);
     bool running = true;  // false: done, waiting for the recorder
     // Shared with the coroutine's completion: Asio touches its slot until the very end.
     std::shared_ptr<asio::cancellation_signal> abort = std::make_shared<asio::cancellation_signal>();
@@ -84,9 +85,11 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   [[nodiscard]] Result<void> may_claim() const;
   Task<void> heartbeat_loop();
   Task<void> cancel_loop();
-  Task<void> run_item(jobs::ClaimedItem item);
+  Task<void> run_item(jobs::ClaimedItem item, std::shared_ptr<bool> may_have_stored);
   Task<void> give_back(jobs::Lease lease, milliseconds ready_in);
   void meet(const Error& error);
+  Task<void> clear_up(jobs::Lease lease);
+  Task<bool> is_ours_alone(jobs::ClaimedItem item);
   Task<void> stop_everything(milliseconds grace);
 
   void spawn(jobs::ClaimedItem item);
@@ -219,13 +222,15 @@ Task<bool> Worker::Impl::claim_once() {
 
 void Worker::Impl::spawn(jobs::ClaimedItem item) {
   auto entry = std::make_unique<Held>();
-  entry->lease = item.lease;
-  entry->job = item.job;
+  entry->item.lease = item.lease;
+  entry->item.job = item.job;
+  entry->item.output_stem = item.output_stem;
   const auto abort = entry->abort;
+  const auto may_have_stored = entry->may_have_stored;
   const auto lease = item.lease;
   // A second claim of an item we still hold means that its first lease expired: that first result will be fenced.
   held.insert_or_assign(key_of(lease), std::move(entry));
-  asio::co_spawn(executor, run_item(std::move(item)),
+  asio::co_spawn(executor, run_item(std::move(item), may_have_stored),
                  asio::bind_cancellation_slot(
                      abort->slot(), [self = shared_from_this(), abort, lease](const std::exception_ptr& error) {
                        if (error) self->broken_off(lease, error);
@@ -237,7 +242,7 @@ void Worker::Impl::spawn(jobs::ClaimedItem item) {
 void Worker::Impl::broken_off(const jobs::Lease& lease, const std::exception_ptr& error) {
   const auto what = bug_in(error);
   if (!what) {
-    asio::co_spawn(executor, give_back(lease, milliseconds(0)), asio::detached);
+    asio::co_spawn(executor, clear_up(lease), asio::detached);
     return;
   }
   log::error("item_threw", {{"job_no", lease.job_no}, {"item", lease.item}, {"what", *what}});
@@ -249,9 +254,9 @@ void Worker::Impl::broken_off(const jobs::Lease& lease, const std::exception_ptr
   recorder.add({.lease = lease, .result = std::move(failure), .times = {}});
 }
 
-Task<void> Worker::Impl::run_item(jobs::ClaimedItem item) {
+Task<void> Worker::Impl::run_item(jobs::ClaimedItem item, std::shared_ptr<bool> may_have_stored) {
   const jobs::Lease lease = item.lease;
-  auto result = co_await runner.run(std::move(item));
+  auto result = co_await runner.run(std::move(item), std::move(may_have_stored));
   if (const auto* back = std::get_if<GiveBack>(&result)) {
     if (back->machine_trouble) {
       meet(*back->machine_trouble);
@@ -274,9 +279,33 @@ Task<void> Worker::Impl::give_back(jobs::Lease lease, milliseconds ready_in) {
   forget(lease);
 }
 
+// An aborted item may have stored a file that no row will ever name.
+Task<void> Worker::Impl::clear_up(jobs::Lease lease) {
+  const auto found = held.find(key_of(lease));
+  if (found != held.end() && found->second->item.lease == lease && *found->second->may_have_stored) {
+    const jobs::ClaimedItem item = found->second->item;
+    if (co_await is_ours_alone(item)) {
+      std::vector<jobs::ClaimedItem> aborted(1, item);
+      co_await sweep_interrupted(parts.store, parts.blobs, std::move(aborted));
+    }
+  }
+  co_await give_back(lease, milliseconds(0));
+}
+
+// True when nobody else can be at work on the item, so that what lies under its names is nobody's: its lease is held,
+// or its job gives out none any more. Another attempt would write the same names anyway.
+Task<bool> Worker::Impl::is_ours_alone(jobs::ClaimedItem item) {
+  const auto job = co_await parts.store.job(item.job);
+  if (!job) co_return false;
+  if (job->state != jobs::JobState::kRunning && job->state != jobs::JobState::kIngesting) co_return true;
+  std::vector<jobs::Lease> leases(1, item.lease);
+  const auto lost = co_await parts.store.renew(std::move(leases), options.lease);
+  co_return lost && lost->empty();
+}
+
 void Worker::Impl::forget(const jobs::Lease& lease) {
   const auto found = held.find(key_of(lease));
-  if (found != held.end() && found->second->lease == lease) held.erase(found);
+  if (found != held.end() && found->second->item.lease == lease) held.erase(found);
   in_flight_gauge.set(static_cast<double>(held.size()));
   room.ring();
   if (held.empty()) emptied.ring();
@@ -309,14 +338,14 @@ Task<void> Worker::Impl::heartbeat_loop() {
     if (held.empty() || stopped) continue;
     std::vector<jobs::Lease> leases;
     leases.reserve(held.size());
-    for (const auto& [key, entry] : held) leases.push_back(entry->lease);
+    for (const auto& [key, entry] : held) leases.push_back(entry->item.lease);
     const auto lost = co_await parts.store.renew(std::move(leases), options.lease);
     if (!lost) {
       meet(lost.error());
       continue;
     }
     for (const auto& lease : *lost) {
-      abort_items([&lease](const Held& entry) { return entry.lease == lease; });
+      abort_items([&lease](const Held& entry) { return entry.item.lease == lease; });
     }
   }
 }
@@ -330,7 +359,7 @@ Task<void> Worker::Impl::cancel_loop() {
     const auto page = co_await parts.store.jobs(std::move(query));
     if (!page) continue;
     for (const auto& job : page->jobs) {
-      abort_items([&job](const Held& entry) { return entry.job == job.id; });
+      abort_items([&job](const Held& entry) { return entry.item.job == job.id; });
     }
     if (!page->jobs.empty()) rescuer.soon();
   }

@@ -14,6 +14,7 @@
 #include "jobs/queue.h"
 #include "jobs/retry_policy.h"
 #include "pipeline/process_item.h"
+#include "storage/blob_store.h"
 
 namespace pixmill::worker {
 
@@ -39,6 +40,7 @@ struct WorkerParts {
   jobs::JobStore& store;
   jobs::Queue& queue;
   pipeline::Pipeline& pipeline;
+  storage::BlobStore& blobs;
   const Clock& clock;
   Metrics& metrics;
 };

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <iterator>
 #include <set>
 #include <stdexcept>
 
@@ -60,12 +62,22 @@ class WorkerTest : public ::testing::Test {
         .fetcher = fetcher_, .engines = engines_, .blobs = blobs_, .budget = budget_, .metrics = metrics_};
     pipeline::Pipeline pipeline(parts);
     const WorkerParts worker_parts{
-        .store = store_, .queue = *queue_, .pipeline = pipeline, .clock = clock_, .metrics = metrics_};
+        .store = store_, .queue = *queue_, .pipeline = pipeline, .blobs = blobs_, .clock = clock_, .metrics = metrics_};
     Worker worker(io_.get_executor(), worker_parts, options_);
     worker.start();
     co_await done_.wait(std::chrono::minutes(1));
     co_await worker.drain(grace);
     left_ = worker.in_flight();
+  }
+
+  // So that an item can be aborted when a part of it lies in the store already.
+  void store_in_two_steps() {
+    blobs_.put_takes = std::chrono::hours(1);
+    engines_.answer = [one = engines_.answer](std::string_view source) {
+      auto rendered = one(source);
+      rendered->renditions.push_back(rendered->renditions.front());
+      return rendered;
+    };
   }
 
   asio::io_context io_;
@@ -268,6 +280,46 @@ TEST_F(WorkerTest, ClaimsNothingWhileItMayNot) {
   testing::run_task(io_, run(seconds(10)));
   EXPECT_EQ(outcomes_.size(), 3u);
   EXPECT_LT(refusals, 0);
+}
+
+TEST_F(WorkerTest, AbortedItemLeavesNoFileWithoutARow) {
+  items_ = 2;
+  store_in_two_steps();
+  store_.on_unreferenced = [](const std::vector<std::string>& keys) {
+    std::vector<std::string> orphans;
+    std::ranges::copy_if(keys, std::back_inserter(orphans), [](const auto& key) { return key != "images/p2.jpg"; });
+    return Result<std::vector<std::string>>(orphans);
+  };
+  const auto begin = [this]() -> Task<void> {
+    while (blobs_.blobs.size() < 2) co_await pause_for(milliseconds(1));
+    blobs_.blobs["images/p3.jpg"] = "x";
+    done_.ring();
+  };
+  asio::co_spawn(io_, begin, asio::detached);
+  testing::run_task(io_, run(milliseconds(20)));
+  EXPECT_EQ(released_.size(), 2u);
+  EXPECT_FALSE(blobs_.blobs.contains("images/p1.jpg"));
+  EXPECT_TRUE(blobs_.blobs.contains("images/p2.jpg")) << "a row names it";
+  EXPECT_TRUE(blobs_.blobs.contains("images/p3.jpg")) << "another item's";
+}
+
+TEST_F(WorkerTest, ItemWhoseLeaseHasPassedOnRemovesNothing) {
+  items_ = 1;
+  store_in_two_steps();
+  options_.heartbeat = milliseconds(1);
+  job_.state = jobs::JobState::kRunning;
+  store_.on_renew = [this](const auto& leases) {
+    return Result<std::vector<jobs::Lease>>(blobs_.blobs.empty() ? std::vector<jobs::Lease>{} : leases);
+  };
+  store_.on_release = [this](const auto& leases, auto) {
+    released_.insert(released_.end(), leases.begin(), leases.end());
+    done_.ring();
+    return Result<void>{};
+  };
+  store_.on_unreferenced = [](const std::vector<std::string>& keys) { return Result<std::vector<std::string>>(keys); };
+  testing::run_task(io_, run(seconds(10)));
+  EXPECT_EQ(released_.size(), 1u);
+  EXPECT_TRUE(blobs_.blobs.contains("images/p1.jpg")) << "the attempt that has the lease now may have stored it";
 }
 
 TEST_F(WorkerTest, StoreThatIsAwayIsAskedAgain) {

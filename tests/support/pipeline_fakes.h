@@ -63,11 +63,13 @@ class MemoryBlobs final : public storage::BlobStore {
   std::map<std::string, std::string> blobs;
   std::optional<Error> put_error;
   std::function<void()> on_put = [] {};
+  milliseconds put_takes{0};  // after the bytes are there
 
   Task<Result<void>> put(std::string key, std::string_view bytes, std::string) override {
     on_put();
     if (put_error) co_return std::unexpected(*put_error);
     blobs[key] = std::string(bytes);
+    if (put_takes.count() > 0) co_await pause_for(put_takes);
     co_return Result<void>{};
   }
   Task<Result<void>> copy(std::string from, std::string to) override {
