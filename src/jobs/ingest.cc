@@ -84,9 +84,9 @@ struct Chunk {
 // A job's table as chunks of rows. Used on the ingest thread alone.
 class Chunker {
  public:
-  static Result<std::unique_ptr<Chunker>> open(const Job& job) {
+  static Result<std::unique_ptr<Chunker>> open(const Job& job, const std::string& path) {
     PIXMILL_TRY(auto names, storage::NameTemplate::parse(job.name_template));
-    PIXMILL_TRY(auto table, TableReader::open(job.source_path, table_options(job)));
+    PIXMILL_TRY(auto table, TableReader::open(path.empty() ? job.source_path : path, table_options(job)));
     NameMaker maker(std::move(names), job.id, table->columns(), table->product_column());
     return std::unique_ptr<Chunker>(new Chunker(std::move(table), std::move(maker), job));
   }
@@ -145,6 +145,21 @@ class Chunker {
   std::uint64_t rows_read_ = 0;
 };
 
+// What will be wrong with the table however often it is read.
+bool is_about_the_table(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kNotFound:
+    case ErrorCode::kTooLarge:
+    case ErrorCode::kTruncated:
+    case ErrorCode::kDecodeFailed:
+    case ErrorCode::kUnsupportedFormat:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::unexpected<Error> stopping() { return fail(ErrorCode::kCancelled, "Pixmill is stopping."); }
 
 }  // namespace
@@ -165,20 +180,24 @@ struct Ingest::Impl {
     co_return stopping();
   }
 
-  Task<Result<void>> run(JobId id) {
+  Task<Result<void>> run(JobId id, std::string path) {
     PIXMILL_CO_TRY(const Job job, co_await store.job(id));
     if (job.state != JobState::kIngesting) co_return Result<void>();
-    auto open = [job]() -> Result<std::shared_ptr<Chunker>> { return Chunker::open(job); };
+    auto open = [job, path]() -> Result<std::shared_ptr<Chunker>> { return Chunker::open(job, path); };
     auto chunks = co_await thread.run(std::move(open));
-    if (!chunks) co_return co_await store.reject_job(id, std::move(chunks).error());
+    if (!chunks) co_return co_await give_up(id, std::move(chunks).error());
     std::vector<std::string> columns = (*chunks)->columns();
     while (!stopped) {
       auto read = [table = *chunks] { return table->next(); };
       auto chunk = co_await thread.run(std::move(read));
-      if (!chunk) co_return co_await store.reject_job(id, std::move(chunk).error());
+      if (!chunk) co_return co_await give_up(id, std::move(chunk).error());
       if (!chunk->rows.empty()) {
         // Waiting here is what keeps the reader from running ahead of the database.
-        PIXMILL_CO_RETURN_IF_ERROR(co_await store.append_rows(id, std::move(columns), std::move(chunk->rows)));
+        auto appended = co_await store.append_rows(id, std::move(columns), std::move(chunk->rows));
+        if (!appended && appended.error().code == ErrorCode::kTooLarge) {
+          co_return co_await store.reject_job(id, std::move(appended).error());
+        }
+        if (!appended) co_return std::unexpected(std::move(appended).error());
         columns.clear();
         queue.announce(id);
       }
@@ -188,6 +207,11 @@ struct Ingest::Impl {
       co_return Result<void>();
     }
     co_return stopping();
+  }
+
+  Task<Result<void>> give_up(JobId id, Error why) {
+    if (is_about_the_table(why.code)) co_return co_await store.reject_job(id, std::move(why));
+    co_return std::unexpected(std::move(why));
   }
 
   JobStore& store;
@@ -203,7 +227,7 @@ Ingest::~Ingest() = default;
 Task<Result<TableReport>> Ingest::check(std::string path, TableOptions options) {
   return impl_->check(std::move(path), std::move(options));
 }
-Task<Result<void>> Ingest::run(JobId job) { return impl_->run(job); }
+Task<Result<void>> Ingest::run(JobId job, std::string path) { return impl_->run(job, std::move(path)); }
 void Ingest::stop() { impl_->stopped = true; }
 
 }  // namespace pixmill::jobs

@@ -27,11 +27,13 @@ class Ingest {
   // stop().
   [[nodiscard]] Task<Result<TableReport>> check(std::string path, TableOptions options);
 
-  // Reads the job's source_path and appends what is not in yet, then finish_ingest. An unreadable table rejects the
-  // job. With InvalidRows::kSkip bad rows are kept with their problem and without items; with kReject the first of them
+  // Reads the job's table and appends what is not in yet, then finish_ingest. The table is `path`, or the job's
+  // source_path when that is "": the same bytes may have another name by now. What is wrong with the content rejects
+  // the job, and so does a table that is gone or has more images than a job can hold; trouble with reading it does
+  // not. With InvalidRows::kSkip bad rows are kept with their problem and without items; with kReject the first of them
   // rejects the job. A job that is not `ingesting` is left alone. Stops between chunks after stop(). Errors: the
-  // store's (kCancelled also when the job was), kCancelled.
-  [[nodiscard]] Task<Result<void>> run(JobId job);
+  // store's (kCancelled also when the job was), kCancelled, kIo and kInternal of reading.
+  [[nodiscard]] Task<Result<void>> run(JobId job, std::string path = {});
 
   void stop();
 

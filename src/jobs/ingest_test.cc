@@ -6,6 +6,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <functional>
+#include <utility>
 
 #include "jobs/sqlite_store.h"
 #include "tests/support/manual_clock.h"
@@ -179,6 +180,47 @@ TEST_F(IngestTest, RejectsTablesThatCannotBeRead) {
   }
 }
 
+std::string many_rows(int count) {
+  std::string table = "id,url\n";
+  for (int i = 1; i <= count; ++i) {
+    table += std::to_string(i) + ",https://a.example/" + std::to_string(i) + ".jpg\n";
+  }
+  return table;
+}
+
+TEST_F(IngestTest, TroubleWithReadingRejectsNothing) {
+  NewJob made = new_job("url\nhttps://a.example/1.jpg\n");
+  const std::string table = std::exchange(made.source_path, folder_.path());  // a folder can be opened, not read
+  const JobId id = create(made);
+  const auto refused = wait(ingest_->run(id));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kIo);
+  EXPECT_EQ(job(id).state, JobState::kIngesting);
+  ASSERT_TRUE(wait(ingest_->run(id, table)).has_value()) << "the same table under another name";
+  EXPECT_EQ(job(id).state, JobState::kRunning);
+  EXPECT_EQ(job(id).total, 1u);
+}
+
+TEST_F(IngestTest, MoreImagesThanAJobHoldsRejectIt) {
+  sqlite_ = {};
+  auto opened = open_sqlite_store(
+      clock_, {.path = folder_.file("small.db"),
+               .master_key = std::string(32, 'k'),
+               .event_body = [](const std::string& type, const Job&, const std::vector<Row>&) { return type; },
+               .items_per_job_max = 2});
+  ASSERT_TRUE(opened.has_value());
+  sqlite_ = std::move(*opened);
+  ingest_ = std::make_unique<Ingest>(io_.get_executor(), store(), queue_);
+  NewJob made = new_job(many_rows(3));
+  TableOptions check;
+  check.images_max = 2;
+  EXPECT_EQ(wait(ingest_->check(made.source_path, check)).error().code, ErrorCode::kTooLarge);
+  const JobId id = create(std::move(made));
+  ASSERT_TRUE(wait(ingest_->run(id)).has_value());
+  EXPECT_EQ(job(id).state, JobState::kRejected);
+  EXPECT_THAT(job(id).error_message, HasSubstr("at most 2 images"));
+}
+
 TEST_F(IngestTest, ReadsLegacyUploadsInTheOriginalDialect) {
   NewJob made = new_job("url\nhttps://a.example/1.jpg\n");
   made.origin = JobOrigin::kLegacyUpload;
@@ -199,14 +241,6 @@ TEST_F(IngestTest, LeavesOtherJobsAlone) {
   ASSERT_TRUE(wait(ingest_->run(id)).has_value());
   EXPECT_EQ(job(id).total, 1u);
   EXPECT_EQ(wait(ingest_->run(JobId{Uuid::random()})).error().code, ErrorCode::kNotFound);
-}
-
-std::string many_rows(int count) {
-  std::string table = "id,url\n";
-  for (int i = 1; i <= count; ++i) {
-    table += std::to_string(i) + ",https://a.example/" + std::to_string(i) + ".jpg\n";
-  }
-  return table;
 }
 
 void expect_exact(const std::vector<Row>& stored, std::uint64_t count) {

@@ -1,9 +1,12 @@
 #include "jobs/model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <span>
 
+#include "base/text.h"
 #include "jobs/outbox.h"
 
 namespace pixmill::jobs {
@@ -64,6 +67,12 @@ std::optional<State> state_of(std::span<const Word<State>> words, std::string_vi
 }
 
 }  // namespace
+
+Error too_many_images(std::uint64_t images_max) {
+  return {.code = ErrorCode::kTooLarge,
+          .message = fmt::format("A job has at most {} images; split the table.", format_count(images_max)),
+          .detail = {}};
+}
 
 std::string_view to_text(JobState state) { return text_of<JobState>(kJobStates, state); }
 std::string_view to_text(ItemState state) { return text_of<ItemState>(kItemStates, state); }

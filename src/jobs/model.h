@@ -52,6 +52,11 @@ enum class JobOrigin : std::uint8_t { kLegacyUpload, kApi, kRun };
 // The original platform's four words: pending, processing, completed, failed.
 [[nodiscard]] std::string_view legacy_status(JobState state);
 
+// While a job is ingested its names and addresses are remembered, in about 30 bytes per image.
+inline constexpr std::uint64_t kItemsPerJobMax = 16'000'000;
+// kTooLarge, in words for the table's owner.
+[[nodiscard]] Error too_many_images(std::uint64_t images_max);
+
 struct OriginHeader {
   std::string host;
   std::string name;

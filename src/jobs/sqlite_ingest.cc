@@ -1,6 +1,4 @@
 // A job comes in.
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "base/text.h"
@@ -186,8 +184,7 @@ Result<std::size_t> Writer::append_now(const JobId& id, const std::vector<std::s
     if (row.row <= last_row) continue;
     if (row.row != last_row + 1) return fail(ErrorCode::kInvalidArgument, "A row is missing before this chunk.");
     if (memory.items + row.items.size() > options_.items_per_job_max) {
-      return fail(ErrorCode::kTooLarge, fmt::format("A job has at most {} images; split the table.",
-                                                    format_count(options_.items_per_job_max)));
+      return std::unexpected(too_many_images(options_.items_per_job_max));
     }
     PIXMILL_RETURN_IF_ERROR(insert_row(stored.job_no, memory, row));
     last_row = row.row;

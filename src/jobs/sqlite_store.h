@@ -25,9 +25,7 @@ struct SqliteOptions {
   std::string path;        // the database file; its folder exists and is locked by the caller
   std::string master_key;  // 32 bytes; seals jobs' headers
   EventBody event_body;
-  // While a job is ingested its names and URLs are remembered, in about 30 bytes per item; append_rows answers
-  // kTooLarge above.
-  std::uint64_t items_per_job_max = 16'000'000;
+  std::uint64_t items_per_job_max = kItemsPerJobMax;  // append_rows answers kTooLarge above
 };
 
 struct SqliteStore {

@@ -18,7 +18,7 @@ int precedence(const RowProblem& problem) {
 
 Result<TableCheck> TableCheck::open(const std::string& path, const TableOptions& options, std::size_t problems_max) {
   PIXMILL_TRY(auto table, TableReader::open(path, options));
-  return TableCheck(std::move(table), options.dialect, problems_max);
+  return TableCheck(std::move(table), options, problems_max);
 }
 
 Result<bool> TableCheck::read(std::uint64_t rows) {
@@ -26,6 +26,7 @@ Result<bool> TableCheck::read(std::uint64_t rows) {
     PIXMILL_TRY(auto row, table_->next());
     if (row) {
       add(std::move(*row));
+      if (report_.images > images_max_) return std::unexpected(too_many_images(images_max_));
       continue;
     }
     if (report_.rows == 0) return fail(ErrorCode::kInvalidArgument, std::string(kEmptyTableText));

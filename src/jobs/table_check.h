@@ -19,17 +19,22 @@ class TableCheck {
 
   // Reads up to `rows` more. True when the table has ended and report() is whole. Errors: those of check_table.
   [[nodiscard]] Result<bool> read(std::uint64_t rows);
+  [[nodiscard]] std::uint64_t rows_read() const { return report_.rows; }
   // Leaves nothing behind.
   [[nodiscard]] TableReport report();
 
  private:
-  TableCheck(std::unique_ptr<TableReader> table, TableDialect dialect, std::size_t problems_max)
-      : table_(std::move(table)), dialect_(dialect), problems_max_(problems_max) {}
+  TableCheck(std::unique_ptr<TableReader> table, const TableOptions& options, std::size_t problems_max)
+      : table_(std::move(table)),
+        dialect_(options.dialect),
+        images_max_(options.images_max),
+        problems_max_(problems_max) {}
   void add(TableRow row);
   void put_deciding_first();
 
   std::unique_ptr<TableReader> table_;
   TableDialect dialect_;
+  std::uint64_t images_max_;
   std::size_t problems_max_;
   TableReport report_;
   std::optional<RowProblem> deciding_;

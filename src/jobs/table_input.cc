@@ -202,9 +202,7 @@ class Input final : public TableInput {
 
 Result<std::unique_ptr<ByteSource>> open_file_source(const std::string& path) {
   const auto failed = [](int errno_value) {
-    Error error = errno_error(errno_value, "The table cannot be opened");
-    error.code = ErrorCode::kIo;
-    return std::unexpected(std::move(error));
+    return std::unexpected(errno_error(errno_value, "The table cannot be opened"));
   };
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return failed(errno);

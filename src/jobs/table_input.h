@@ -25,7 +25,7 @@ class ByteSource {
   [[nodiscard]] virtual std::uint64_t total_bytes() const = 0;
 };
 
-// Errors: kIo.
+// Errors: kNotFound, kIo.
 [[nodiscard]] Result<std::unique_ptr<ByteSource>> open_file_source(const std::string& path);
 [[nodiscard]] std::unique_ptr<ByteSource> make_memory_source(std::string bytes);
 

@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "jobs/model.h"
 
 namespace pixmill::jobs {
 
@@ -48,7 +49,8 @@ struct TableOptions {
   std::string url_column;  // "" to find it
   std::string file_name;   // decides .tsv and .jsonl; else by content
   std::uint64_t unpacked_bytes_max = 64ULL << 30;
-  std::uint32_t unpack_ratio_max = 100;  // gzip
+  std::uint32_t unpack_ratio_max = 100;        // gzip
+  std::uint64_t images_max = kItemsPerJobMax;  // check_table answers kTooLarge above
 };
 
 // One problem of one row (or of the file: row 0), in the original platform's words where it has them (COMPATIBILITY,
@@ -69,8 +71,8 @@ struct TableRow {
 class TableReader {
  public:
   // Reads the header. Errors: kInvalidArgument with one of the original's texts 2 to 4, kTooLarge, kTruncated (gzip),
-  // kIo. In kOriginal every message is exactly a text of the original (3, or 8 for what it has no word for) and
-  // `detail`, which may be shown too, names the line; in kAny text 3 is followed by the line and the reason.
+  // kNotFound, kIo. In kOriginal every message is exactly a text of the original (3, or 8 for what it has no word for)
+  // and `detail`, which may be shown too, names the line; in kAny text 3 is followed by the line and the reason.
   [[nodiscard]] static Result<std::unique_ptr<TableReader>> open(const std::string& path, TableOptions options);
   // The same over bytes in memory.
   [[nodiscard]] static Result<std::unique_ptr<TableReader>> open_bytes(std::string bytes, TableOptions options);
@@ -93,7 +95,8 @@ struct TableReport {
   std::uint64_t bad_rows = 0;  // all of them
   std::vector<RowProblem> problems;
 };
-// Errors: those of open() and next(), and kInvalidArgument text 2 when there is a header but no row.
+// Errors: those of open() and next(), kInvalidArgument text 2 when there is a header but no row, and kTooLarge when
+// there are more images than a job can hold.
 [[nodiscard]] Result<TableReport> check_table(const std::string& path, const TableOptions& options,
                                               std::size_t problems_max);
 
