@@ -165,7 +165,8 @@ Result<Settings> load_settings(const Env& env) {
 
 Result<void> refuse_unsupported_services(const Env& env) {
   std::string found;
-  for (const auto* name : {"DATABASE_URL", "REDIS_URL", "REDIS_HOST", "AWS_STORAGE_BUCKET_NAME", "AWS_ENDPOINT_URL"}) {
+  for (const auto* name : {"DATABASE_URL", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD",
+                           "AWS_STORAGE_BUCKET_NAME", "AWS_ENDPOINT_URL"}) {
     if (!env.get(name)) continue;
     if (!found.empty()) found += ", ";
     found += name;
