@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -30,7 +31,10 @@ class FileSource final : public ByteSource {
   Result<std::string_view> next() override {
     while (true) {
       const ssize_t count = ::read(descriptor_, buffer_.data(), buffer_.size());
-      if (count >= 0) return std::string_view(buffer_.data(), static_cast<std::size_t>(count));
+      if (count >= 0) {
+        read_bytes_ += static_cast<std::uint64_t>(count);
+        return std::string_view(buffer_.data(), static_cast<std::size_t>(count));
+      }
       if (errno != EINTR) {
         Error error = errno_error(errno, "The table cannot be read");
         error.code = ErrorCode::kIo;
@@ -38,11 +42,13 @@ class FileSource final : public ByteSource {
       }
     }
   }
-  std::uint64_t total_bytes() const override { return total_bytes_; }
+  // A pipe has no size before its end; what came so far stands for it.
+  std::uint64_t total_bytes() const override { return std::max(total_bytes_, read_bytes_); }
 
  private:
   int descriptor_;
   std::uint64_t total_bytes_;
+  std::uint64_t read_bytes_ = 0;
   std::array<char, kPieceBytes> buffer_{};
 };
 

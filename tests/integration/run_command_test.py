@@ -2,12 +2,14 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import os
 import pathlib
 import pty
 import signal
+import subprocess
 
 from PIL import Image
 
@@ -365,6 +367,28 @@ class Resume(RunCase):
         self.assertEqual(9, other.returncode, other.stderr)
         self.assertEqual(0, self.run_table(pixmill.table([f"{origin.url}/pic/2"]), "--replace").returncode)
 
+    def begin_and_kill(self, table, *arguments):
+        """Kills a run of `table` when something of it is done."""
+        with pixmill.running("run", table, *arguments, "-o", self.out) as process:
+            wait_until(lambda: process.poll() is not None or self.has_state(), 30, "some progress")
+            self.assertIsNone(process.poll(), "it ended before it could be killed")
+            process.kill()
+
+    def assert_files_are_those_of_the_results(self):
+        for image in self.images():
+            self.assertEqual(image["sha256"], hashlib.sha256(self.file_of(image).read_bytes()).hexdigest(), image)
+
+    def rows_in(self):
+        try:
+            connection = auditor.open_read_only(self.database())
+        except (StopIteration, auditor.sqlite3.OperationalError):
+            return 0
+        try:
+            return connection.execute("SELECT coalesce(max(row_count), 0) FROM jobs").fetchone()[0]
+        except auditor.sqlite3.OperationalError:
+            return 0
+        finally:
+            connection.close()
 
 def signal_was_seen(pid):
     """No SIGINT is pending any more."""
@@ -374,6 +398,15 @@ def signal_was_seen(pid):
 
 
 class ExitCodes(RunCase):
+    def test_validate(self):
+        done = pixmill.run_command("validate", self.folder / "nosuch.csv")
+        self.assertEqual(5, done.returncode, done.stderr)
+        self.assertIn("nosuch.csv", done.stderr)
+        good = b"url\nhttp://example.com/x.jpg\n"
+        self.assertEqual(0, pixmill.run_command("validate", "-", stdin=good).returncode)
+        self.assertEqual(0, pixmill.run_command("validate", "-", stdin=gzip.compress(good)).returncode)
+        self.assertEqual(6, pixmill.run_command("validate", "-", stdin=b"url\nnonsense\n").returncode)
+
     def test_usage(self):
         for arguments in (["run"], ["run", "x.csv"], ["nonsense"], [], ["run", "x.csv", "-o", "y", "--progress", "loud"]):
             self.assertEqual(2, pixmill.run_command(*arguments, cwd=self.folder).returncode, arguments)

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -44,10 +46,14 @@ ExitCode validate(const ValidateFlags& flags) {
   options.dialect = flags.original ? jobs::TableDialect::kOriginal : jobs::TableDialect::kAny;
   options.url_column = flags.url_column;
   options.file_name = std::filesystem::path(flags.file).filename().string();
-  const auto report = jobs::check_table(flags.file, options, kProblemsMax);
+  const bool is_stdin = flags.file == "-";
+  if (is_stdin) options.file_name = "";
+  const auto report = jobs::check_table(is_stdin ? "/dev/stdin" : flags.file, options, kProblemsMax);
   if (!report) {
-    refuse(report.error());
-    return report.error().code == ErrorCode::kNotFound ? ExitCode::kNotFound : ExitCode::kInputRejected;
+    auto why = report.error();
+    why.message = fmt::format("{}: {}", is_stdin ? "standard input" : flags.file, why.message);
+    refuse(why);
+    return why.code == ErrorCode::kNotFound ? ExitCode::kNotFound : ExitCode::kInputRejected;
   }
   if (flags.json) {
     print_json(*report);
@@ -65,7 +71,7 @@ void add_validate_command(CLI::App& cli, Action& action) {
   const auto flags = std::make_shared<ValidateFlags>();
   auto* command =
       cli.add_subcommand("validate", "Check a table without fetching anything; exit 6 when a row is invalid");
-  command->add_option("FILE", flags->file, "CSV, TSV or JSONL of image URLs (also .gz)")->required();
+  command->add_option("FILE", flags->file, "CSV, TSV or JSONL of image URLs (also .gz), or - for stdin")->required();
   command->add_option("--url-column", flags->url_column, "The column that holds the image URLs");
   command->add_flag("--original", flags->original,
                     "Ask for S.No., Product Name and Input Image Urls, as /imgproc/upload does");
