@@ -17,6 +17,11 @@ namespace {
 using pixmill::app::Action;
 using pixmill::app::ExitCode;
 
+bool is_command(const CLI::App& cli, const std::string& name) {
+  const auto has_name = [&name](const CLI::App* command) { return command->get_name() == name; };
+  return !cli.get_subcommands(has_name).empty();
+}
+
 int run_cli(int argc, char** argv) {
   CLI::App cli("Pixmill downloads, transforms and compresses images in bulk.");
   cli.name("pixmill");
@@ -33,6 +38,10 @@ int run_cli(int argc, char** argv) {
       return ExitCode::kOk;
     };
   });
+  if (argc >= 2 && argv[1][0] != '-' && !is_command(cli, argv[1])) {
+    std::fprintf(stderr, "pixmill: there is no command '%s'; `pixmill --help` lists those there are\n", argv[1]);
+    return static_cast<int>(ExitCode::kUsage);
+  }
   try {
     cli.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

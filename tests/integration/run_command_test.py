@@ -398,6 +398,11 @@ def signal_was_seen(pid):
 
 
 class ExitCodes(RunCase):
+    def test_an_unknown_command_is_named(self):
+        done = pixmill.run_command("bogus")
+        self.assertEqual(2, done.returncode)
+        self.assertIn("'bogus'", done.stderr)
+
     def test_validate(self):
         done = pixmill.run_command("validate", self.folder / "nosuch.csv")
         self.assertEqual(5, done.returncode, done.stderr)
