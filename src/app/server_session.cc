@@ -7,6 +7,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -30,7 +31,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr milliseconds kRequestGrace{2'000};
-constexpr milliseconds kItemGrace{6'000};  // with the rest below 10 s: what service managers and P12 allow
+constexpr milliseconds kItemGrace{6'000};
+constexpr milliseconds kStopMax{9'000};  // all of it together: service managers and P12 allow 10 s
 constexpr milliseconds kForever = std::chrono::hours(1);
 
 class ServerSession {
@@ -48,11 +50,15 @@ class ServerSession {
   Result<void> listen();
   Task<void> main();
   [[nodiscard]] ExitCode exit_code() const { return exit_code_; }
-  [[nodiscard]] bool left_work_behind() const { return runtime_ != nullptr && runtime_->worker().in_flight() > 0; }
+  [[nodiscard]] bool left_work_behind() const {
+    return runtime_ != nullptr && (parts_stopping_ > 0 || runtime_->worker().in_flight() > 0);
+  }
 
  private:
   Task<Result<void>> start();
   Task<void> shut_down();
+  void stop_beside(Task<void> part);
+  Task<void> stop_front();
   void start_webhooks();
   void on_signal();
   [[nodiscard]] std::string address() const;  // that is listened on
@@ -67,6 +73,7 @@ class ServerSession {
   asio::signal_set signals_;
   Wakeup stop_;
   bool stopping_ = false;
+  int parts_stopping_ = 0;
   ExitCode exit_code_ = ExitCode::kOk;
   std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<webhook::Deliverer> deliverer_;
@@ -185,10 +192,34 @@ Task<void> ServerSession::main() {
   signals_.cancel();
 }
 
+// Each part may have to wait for another peer that hangs: requests for their senders, items for origins, deliveries for
+// receivers. So they stop side by side, and whatever is left at the deadline is left to its lease.
 Task<void> ServerSession::shut_down() {
-  if (server_) co_await server_->stop(kRequestGrace);
-  if (runtime_) co_await runtime_->drain(kItemGrace);
-  if (deliverer_) co_await deliverer_->stop();
+  const auto give_up_at = std::chrono::steady_clock::now() + kStopMax;
+  if (server_) stop_beside(stop_front());
+  if (runtime_) stop_beside(runtime_->drain(kItemGrace));
+  if (deliverer_) stop_beside(deliverer_->stop());
+  while (parts_stopping_ > 0) {
+    const auto left = std::chrono::ceil<milliseconds>(give_up_at - std::chrono::steady_clock::now());
+    if (left <= milliseconds(0)) break;
+    co_await stop_.wait(left);
+  }
+  if (parts_stopping_ == 0) co_return;
+  log::warning("stopped_at_deadline", {{"parts", parts_stopping_}});
+  io_.stop();
+}
+
+void ServerSession::stop_beside(Task<void> part) {
+  ++parts_stopping_;
+  asio::co_spawn(io_, std::move(part), [this](const std::exception_ptr& error) {
+    PIXMILL_CHECK(error == nullptr);
+    --parts_stopping_;
+    stop_.ring();
+  });
+}
+
+Task<void> ServerSession::stop_front() {
+  co_await server_->stop(kRequestGrace);
   if (api_) co_await api_->stop();
 }
 

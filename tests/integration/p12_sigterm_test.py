@@ -2,7 +2,7 @@
 
 import time
 
-from support import auditor, case, pixmill
+from support import auditor, case, pixmill, webhook_receiver
 from support.waiting import wait_until
 
 
@@ -32,6 +32,19 @@ class P12(case.Case):
         self.assertEqual("running", server.job(job_id)["state"])
         attempts = {item["attempts"] for item in server.items(job_id)}
         self.assertLessEqual(attempts, {0, 1}, "a release does not count as an attempt")
+
+    def test_a_receiver_that_hangs_adds_nothing(self):
+        origin = self.origin()
+        receiver = self.use(webhook_receiver.WebhookReceiver(answers=[None] * 20))
+        server = self.use(pixmill.Server(self.folder / "data", env={"FETCH_TIMEOUT_MS": "60000"}))
+        server.upload(pixmill.table([f"{origin.url}/pic/1"]), webhook_url=receiver.url)
+        receiver.wait_for(1)
+        server.upload(pixmill.table([f"{origin.url}/never/{n}" for n in range(40)]))
+        wait_until(lambda: origin.active >= 4, 20, "fetches under way")
+        code, seconds = server.terminate()
+        self.assertEqual(0, code, server.log_text()[-3000:])
+        self.assertLess(seconds, 9.5)
+        self.assertEqual((0, 0), self.leases(server))
 
     def test_items_that_end_soon_are_finished_and_nothing_is_fetched_anew(self):
         origin = self.origin()
