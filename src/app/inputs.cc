@@ -6,12 +6,17 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <utility>
 
+#include "app/small_file.h"
 #include "base/crypto.h"
 #include "base/text.h"
+#include "image/format.h"
+#include "jobs/table_reader.h"
+#include "storage/local_store.h"
 
 namespace pixmill::app {
 
@@ -19,6 +24,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::uint64_t kCheckFreeEveryBytes = 16ULL << 20;
+constexpr std::size_t kHeadBytes = 4'096;
+constexpr std::size_t kDigestPieceBytes = 1u << 20;
 constexpr std::string_view kTableEndings[] = {".csv", ".tsv", ".jsonl", ".ndjson"};
 constexpr std::string_view kPictureEndings[] = {".jpg", ".jpeg", ".jpe",  ".png",  ".webp", ".gif",
                                                 ".tif", ".tiff", ".avif", ".heic", ".heif"};
@@ -30,14 +38,27 @@ bool ends_with_any(const std::string& name, const std::string_view (&endings)[N]
 
 bool is_picture_name(const std::string& path) { return ends_with_any(to_lower(path), kPictureEndings); }
 
-Result<void> add_folder(const fs::path& folder, std::vector<LocalPicture>& pictures) {
+bool is_same_folder(const fs::path& one, const std::string& other) {
+  std::error_code error;
+  return fs::equivalent(one, other, error) && !error;
+}
+
+Result<void> add_folder(const fs::path& folder, const std::string& output_folder, std::vector<LocalPicture>& pictures) {
+  if (is_same_folder(folder, output_folder)) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("{} is the output folder too: its results would be taken for pictures to do. Choose "
+                            "another folder for -o; one inside it will do",
+                            folder.string()));
+  }
   std::vector<LocalPicture> found;
   std::error_code error;
   fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error);
   for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
     const auto name = it->path().filename().string();
     const bool hidden = name.starts_with('.');
-    if (hidden && it->is_directory(error)) it.disable_recursion_pending();
+    if (it->is_directory(error) && (hidden || is_same_folder(it->path(), output_folder))) {
+      it.disable_recursion_pending();
+    }
     if (hidden || it->is_symlink(error) || !it->is_regular_file(error) || !is_picture_name(name)) continue;
     found.push_back({.absolute_path = fs::absolute(it->path()).lexically_normal().string(),
                      .shown = it->path().lexically_relative(folder).string()});
@@ -52,29 +73,84 @@ Result<void> add_folder(const fs::path& folder, std::vector<LocalPicture>& pictu
   return {};
 }
 
-// Standard input to a file, so that a table can be read twice and a killed run can go on.
-Result<std::string> spool_stdin(const std::string& spool_folder) {
+Result<void> check_free(const InputOptions& options) {
+  PIXMILL_TRY(const auto free, storage::free_bytes(options.spool_folder));
+  if (free >= options.free_bytes_min) return {};
+  return fail(ErrorCode::kDiskFull, fmt::format("only {} are free where the input is kept, {} are needed",
+                                                format_bytes(free), format_bytes(options.free_bytes_min)));
+}
+
+// What can be read only once goes to a file, so that it can be read twice and a killed run can go on.
+Result<std::string> spool(int descriptor, const std::string& name, const InputOptions& options) {
   std::error_code error;
-  fs::create_directories(spool_folder, error);
-  const std::string path = spool_folder + "/stdin";
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  fs::create_directories(options.spool_folder, error);
+  PIXMILL_RETURN_IF_ERROR(check_free(options));
+  std::string path = options.spool_folder + "/" + name;
+  PIXMILL_TRY(auto file, FileWriter::create(path, 0600));
   char buffer[65'536];
+  std::uint64_t bytes = 0;
+  std::uint64_t checked_bytes = 0;
   for (;;) {
-    const ssize_t count = ::read(STDIN_FILENO, buffer, sizeof buffer);
+    const ssize_t count = ::read(descriptor, buffer, sizeof buffer);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return std::unexpected(errno_error(errno, "cannot read standard input"));
+    if (count < 0) return std::unexpected(errno_error(errno, "cannot read " + name));
     if (count == 0) break;
-    file.write(buffer, count);
+    bytes += static_cast<std::uint64_t>(count);
+    if (bytes > options.spool_bytes_max) {
+      return fail(ErrorCode::kTooLarge,
+                  fmt::format("{} is larger than {}", name, format_bytes(options.spool_bytes_max)));
+    }
+    PIXMILL_RETURN_IF_ERROR(file.write({buffer, static_cast<std::size_t>(count)}));
+    if (bytes - checked_bytes < kCheckFreeEveryBytes) continue;
+    checked_bytes = bytes;
+    PIXMILL_RETURN_IF_ERROR(check_free(options));
   }
-  file.close();
-  if (!file) return fail(ErrorCode::kIo, fmt::format("cannot write {}", path));
+  PIXMILL_RETURN_IF_ERROR(file.commit());
   return path;
 }
 
-Result<void> add_argument(const std::string& argument, const std::string& spool_folder, std::vector<InputSet>& sets,
+// A pipe someone named: mkfifo, or the shell's <(…).
+Result<void> add_pipe(const std::string& argument, const InputOptions& options, std::vector<InputSet>& sets) {
+  const int descriptor = ::open(argument.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return std::unexpected(errno_error(errno, "cannot open " + argument));
+  auto path = spool(descriptor, fmt::format("pipe-{}", sets.size() + 1), options);
+  ::close(descriptor);
+  if (!path) return std::unexpected(std::move(path).error());
+  sets.push_back({.name = "pipe", .table_path = std::move(*path), .pictures = {}});
+  return {};
+}
+
+bool is_picture_by_content(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string head(kHeadBytes, '\0');
+  file.read(head.data(), static_cast<std::streamsize>(head.size()));
+  head.resize(static_cast<std::size_t>(file.gcount()));
+  return image::sniff(head).has_value();
+}
+
+// `path` is absolute. By its name, else by what is in it; a table's header is checked later, with the options.
+Result<void> add_file(const fs::path& path, std::vector<InputSet>& sets, InputSet& pictures) {
+  const std::string name = path.filename().string();
+  if (is_picture_name(name) || (!is_table_name(name) && is_picture_by_content(path.string()))) {
+    pictures.pictures.push_back({.absolute_path = path.string(), .shown = name});
+    return {};
+  }
+  if (!is_table_name(name)) {
+    const auto table = jobs::TableReader::open(path.string(), {});
+    if (!table && table.error().code == ErrorCode::kIo) return std::unexpected(table.error());
+    if (!table) {
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("{}: neither a picture nor a table of image URLs: {}", name, table.error().message));
+    }
+  }
+  sets.push_back({.name = name.substr(0, name.find('.', 1)), .table_path = path.string(), .pictures = {}});
+  return {};
+}
+
+Result<void> add_argument(const std::string& argument, const InputOptions& options, std::vector<InputSet>& sets,
                           InputSet& pictures) {
   if (argument == "-") {
-    PIXMILL_TRY(auto path, spool_stdin(spool_folder));
+    PIXMILL_TRY(auto path, spool(STDIN_FILENO, "stdin", options));
     sets.push_back({.name = "stdin", .table_path = std::move(path), .pictures = {}});
     return {};
   }
@@ -83,29 +159,19 @@ Result<void> add_argument(const std::string& argument, const std::string& spool_
   if (!fs::exists(status)) {
     return fail(ErrorCode::kNotFound, fmt::format("{}: no such file or folder", argument));
   }
-  if (fs::is_directory(status)) return add_folder(argument, pictures.pictures);
-  const fs::path path = fs::absolute(argument).lexically_normal();
-  if (is_table_name(argument)) {
-    std::string name = path.filename().string();
-    name = name.substr(0, name.find('.', 1));
-    sets.push_back({.name = std::move(name), .table_path = path.string(), .pictures = {}});
-    return {};
-  }
-  if (!is_picture_name(argument)) {
-    return fail(ErrorCode::kInvalidArgument,
-                fmt::format("{}: neither a table (.csv, .tsv, .jsonl, also .gz) nor a picture by its name", argument));
-  }
-  pictures.pictures.push_back({.absolute_path = path.string(), .shown = path.filename().string()});
-  return {};
+  if (fs::is_directory(status)) return add_folder(argument, options.output_folder, pictures.pictures);
+  if (fs::is_fifo(status) || fs::is_character_file(status)) return add_pipe(argument, options, sets);
+  return add_file(fs::absolute(argument).lexically_normal(), sets, pictures);
 }
 
-Result<std::string> file_digest(const std::string& path) {
+Result<std::string> file_digest(const std::string& path, const std::stop_token& stop) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return std::unexpected(errno_error(errno, "cannot read " + path));
   Sha256 digest;
-  char buffer[65'536];
-  while (file.read(buffer, sizeof buffer) || file.gcount() > 0) {
-    digest.update({buffer, static_cast<std::size_t>(file.gcount())});
+  std::string buffer(kDigestPieceBytes, '\0');
+  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0) {
+    if (stop.stop_requested()) return fail(ErrorCode::kCancelled, "stopped");
+    digest.update(std::string_view(buffer).substr(0, static_cast<std::size_t>(file.gcount())));
   }
   if (file.bad()) return fail(ErrorCode::kIo, "cannot read " + path);
   return to_hex(digest.finish());
@@ -119,12 +185,11 @@ bool is_table_name(const std::string& path) {
   return ends_with_any(name, kTableEndings);
 }
 
-Result<std::vector<InputSet>> collect_inputs(const std::vector<std::string>& arguments,
-                                             const std::string& spool_folder) {
+Result<std::vector<InputSet>> collect_inputs(const std::vector<std::string>& arguments, const InputOptions& options) {
   std::vector<InputSet> sets;
   InputSet pictures{.name = "pictures", .table_path = {}, .pictures = {}};
   for (const auto& argument : arguments) {
-    PIXMILL_RETURN_IF_ERROR(add_argument(argument, spool_folder, sets, pictures));
+    PIXMILL_RETURN_IF_ERROR(add_argument(argument, options, sets, pictures));
   }
   if (!pictures.pictures.empty()) sets.push_back(std::move(pictures));
   // Two tables of one name would share a folder.
@@ -136,10 +201,11 @@ Result<std::vector<InputSet>> collect_inputs(const std::vector<std::string>& arg
   return sets;
 }
 
-Result<std::string> content_digest(const InputSet& set) {
-  if (!set.table_path.empty()) return file_digest(set.table_path);
+Result<std::string> content_digest(const InputSet& set, std::stop_token stop) {
+  if (!set.table_path.empty()) return file_digest(set.table_path, stop);
   Sha256 digest;
   for (const auto& picture : set.pictures) {
+    if (stop.stop_requested()) return fail(ErrorCode::kCancelled, "stopped");
     std::error_code error;
     const auto bytes = fs::file_size(picture.absolute_path, error);
     const auto modified = fs::last_write_time(picture.absolute_path, error);

@@ -131,12 +131,6 @@ Task<Result<void>> RunSession::run_all() {
                          .own_ports = {},
                          .connections_max = shares.client_connections,
                          .local_files = true};
-  PIXMILL_CO_TRY(const auto free, storage::free_bytes(options_.output_folder));
-  if (free < settings_.disk_free_bytes_min) {
-    co_return fail(ErrorCode::kDiskFull,
-                   fmt::format("{} has only {} free; at least {} are needed to start", options_.output_folder,
-                               format_bytes(free), format_bytes(settings_.disk_free_bytes_min)));
-  }
   PIXMILL_CO_TRY(options.master_key, load_master_key(options_.output_folder + "/.pixmill", settings_.master_key));
   PIXMILL_CO_TRY(runtime_, co_await Runtime::create(io_, settings_, std::move(options)));
   co_await runtime_->start();
@@ -350,6 +344,16 @@ void RunSession::summarise(const jobs::Job& job, const std::string& folder) {
               options_.output_folder.c_str(), job.blob_prefix.c_str(), folder.c_str(), folder.c_str());
 }
 
+Result<void> check_output_folder(const std::string& folder) {
+  std::error_code error;
+  const auto status = fs::status(folder, error);
+  if (!fs::exists(status) || fs::is_directory(status)) return {};
+  return fail(ErrorCode::kInvalidArgument,
+              fmt::format("-o {}: there is a file of that name, and the results need a folder. Name another one; it "
+                          "is made if it does not exist",
+                          folder));
+}
+
 }  // namespace
 
 ExitCode run_job_here(Settings settings, RunOptions options) {
@@ -359,6 +363,7 @@ ExitCode run_job_here(Settings settings, RunOptions options) {
     say_error(error);
     return exit_code_for(error.code);
   };
+  if (const auto usable = check_output_folder(options.output_folder); !usable) return refuse(usable.error());
   // The lock comes first: the spool below it belongs to whoever holds it.
   const auto lock = FolderLock::take(state_folder);
   if (!lock) {
@@ -366,7 +371,20 @@ ExitCode run_job_here(Settings settings, RunOptions options) {
     error.message = fmt::format("{}: {}", options.output_folder, error.message);
     return refuse(error);
   }
-  auto sets = collect_inputs(options.inputs, state_folder);
+  const auto free = storage::free_bytes(options.output_folder);
+  if (!free) return refuse(free.error());
+  if (*free < settings.disk_free_bytes_min) {
+    return refuse(
+        Error{.code = ErrorCode::kDiskFull,
+              .message = fmt::format("{} has only {} free; at least {} are needed to start", options.output_folder,
+                                     format_bytes(*free), format_bytes(settings.disk_free_bytes_min)),
+              .detail = {}});
+  }
+  InputOptions input;
+  input.spool_folder = state_folder;
+  input.output_folder = options.output_folder;
+  input.free_bytes_min = settings.disk_free_bytes_min;
+  auto sets = collect_inputs(options.inputs, input);
   if (!sets) return refuse(sets.error());
 
   asio::io_context io(1);

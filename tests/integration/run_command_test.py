@@ -390,6 +390,16 @@ class Resume(RunCase):
         finally:
             connection.close()
 
+    def test_output_inside_the_input_folder_resumes(self):
+        for name in ("a.jpg", "deep/b.jpg"):
+            self.write(f"in/{name}", pictures.jpeg(pictures.photo(64, 64)))
+        self.out = self.folder / "in" / "small"
+        for _ in range(2):
+            done = pixmill.run_command("run", self.folder / "in", "-o", self.out)
+            self.assertEqual(0, done.returncode, done.stderr)
+            self.assertEqual(2, len(self.images()))
+        self.assertEqual(2, pixmill.run_command("run", self.out, "-o", self.out).returncode)
+
 def signal_was_seen(pid):
     """No SIGINT is pending any more."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
@@ -402,6 +412,23 @@ class ExitCodes(RunCase):
         done = pixmill.run_command("bogus")
         self.assertEqual(2, done.returncode)
         self.assertIn("'bogus'", done.stderr)
+
+    def test_output_that_is_a_file_is_explained(self):
+        table = self.write("t.csv", "url\nhttp://example.com/x.jpg\n")
+        done = pixmill.run_command("run", table, "-o", self.write("results.txt", "x"))
+        self.assertEqual(2, done.returncode, done.stderr)
+        self.assertIn("results.txt: there is a file of that name", done.stderr)
+
+    def test_tables_without_an_ending_and_pipes(self):
+        origin = self.origin()
+        table = f"url\n{origin.url}/pic/1\n"
+        done = pixmill.run_command("run", self.write("feed", table), "-o", self.out)
+        self.assertEqual(0, done.returncode, done.stderr)
+        shell = f'exec "$0" run <(printf "{table.strip()}") -o "$1"'
+        piped = subprocess.run(["bash", "-c", shell, pixmill.binary(), str(self.folder / "piped")], capture_output=True, check=False,
+                               env=pixmill.environment({**pixmill.QUICK, "FETCH_ALLOW": "127.0.0.0/8"}), timeout=60)
+        self.assertEqual(0, piped.returncode, piped.stderr)
+        self.assertEqual(2, origin.total)
 
     def test_validate(self):
         done = pixmill.run_command("validate", self.folder / "nosuch.csv")

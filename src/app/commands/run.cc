@@ -46,7 +46,7 @@ void add_run_command(CLI::App& cli, Action& action) {
       "9 folder in use or holding another job, 130 interrupted (the first Ctrl-C finishes what is under way).");
   command
       ->add_option("INPUT", flags->run.inputs,
-                   "CSV, TSV or JSONL of image URLs (also .gz), pictures, folders, or - for stdin")
+                   "CSV, TSV or JSONL of image URLs (also .gz), pictures, folders, pipes, or - for stdin")
       ->required();
   command->add_option("-o,--output", flags->run.output_folder, "Folder for pictures, result.csv and images.csv")
       ->required();
