@@ -49,6 +49,10 @@ std::string pace(const ProgressView& view) {
   return text;
 }
 
+std::string trouble_text(const Error& error) {
+  return fmt::format("waiting: {} ({})", code_text(error), error.message);
+}
+
 std::string detail_line(const ProgressView& view) {
   std::string line = savings_text(view.bytes_in, view.bytes_out);
   const auto append = [&line](const std::string& part) {
@@ -56,6 +60,7 @@ std::string detail_line(const ProgressView& view) {
     if (!line.empty()) line += "    ";
     line += part;
   };
+  if (view.trouble) append(trouble_text(*view.trouble));
   append(failures_text(view.failed, view.failures));
   if (!view.limited_by.empty()) append("held back by the limit of " + view.limited_by + "; see --per-host");
   return line;
@@ -141,6 +146,10 @@ std::string render_json(const ProgressView& view) {
                            {"failures", std::move(failures)}};
   line["eta_seconds"] = view.eta_seconds ? boost::json::value(*view.eta_seconds) : boost::json::value(nullptr);
   line["limited_by"] = view.limited_by.empty() ? boost::json::value(nullptr) : boost::json::value(view.limited_by);
+  line["trouble"] = nullptr;
+  if (view.trouble) {
+    line["trouble"] = boost::json::object{{"code", code_text(*view.trouble)}, {"message", view.trouble->message}};
+  }
   return boost::json::serialize(line);
 }
 
@@ -187,11 +196,15 @@ void Reporter::draw(const ProgressView& view) {
 
 void Reporter::show(const ProgressView& view) {
   if (mode_ == ProgressMode::kBar) return draw(view);
-  if (mode_ == ProgressMode::kNone) return;
-  const auto now = std::chrono::steady_clock::now();
-  if (now - last_line_ < (mode_ == ProgressMode::kJson ? kJsonEvery : kPlainEvery)) return;
-  last_line_ = now;
+  if (mode_ == ProgressMode::kNone || !is_due()) return;
   std::fprintf(stderr, "%s\n", (mode_ == ProgressMode::kJson ? render_json(view) : render_plain(view)).c_str());
+}
+
+bool Reporter::is_due() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_line_ < (mode_ == ProgressMode::kJson ? kJsonEvery : kPlainEvery)) return false;
+  last_line_ = now;
+  return true;
 }
 
 void Reporter::finish(const ProgressView& view) {

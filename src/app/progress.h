@@ -29,6 +29,7 @@ struct ProgressView {
   std::optional<std::int64_t> eta_seconds;
   std::vector<jobs::FailureGroup> failures;  // most frequent first
   std::string limited_by;                    // "cdn.example.com (16 at once)": the host limit holds the job back
+  std::optional<Error> trouble;              // why nothing goes on at the moment
 };
 
 // Two lines, the first with a bar of at most `columns` characters in all; "\n" between them, none at the end.
@@ -75,6 +76,8 @@ class Reporter {
  private:
   void draw(const ProgressView& view);
   void erase();
+  // True when a line of a plain or JSON log is due.
+  [[nodiscard]] bool is_due();
 
   ProgressMode mode_;
   bool colour_ = false;

@@ -62,6 +62,15 @@ TEST(Progress, HostLimitIsSaid) {
   EXPECT_THAT(render_json(view), HasSubstr("\"limited_by\":\"http://cdn.example (16 at once, 240 waiting)\""));
 }
 
+TEST(Progress, TroubleIsSaid) {
+  auto view = sample();
+  view.trouble = Error{.code = ErrorCode::kDiskFull, .message = "only 3 kB are free", .detail = {}};
+  EXPECT_THAT(render_plain(view), HasSubstr("waiting: disk_full (only 3 kB are free)"));
+  EXPECT_THAT(render_bar(view, 200, false), HasSubstr("waiting: disk_full"));
+  EXPECT_THAT(render_json(view), HasSubstr(R"("trouble":{"code":"disk_full","message":"only 3 kB are free"})"));
+  EXPECT_THAT(render_json(sample()), HasSubstr(R"("trouble":null)"));
+}
+
 TEST(Progress, GrowthIsNotCalledSaving) { EXPECT_EQ(savings_text(100, 150), "grew 50.0 %  100 B → 150 B"); }
 
 TEST(RateMeter, MeasuresTheLastSeconds) {

@@ -289,7 +289,8 @@ Task<ProgressView> RunSession::view_of(const jobs::Job& job) {
                     .images_per_second = 0,
                     .eta_seconds = std::nullopt,
                     .failures = {},
-                    .limited_by = {}};
+                    .limited_by = {},
+                    .trouble = {}};
   meter_.add(std::chrono::steady_clock::now(), view.done);
   view.images_per_second = meter_.per_second();
   view.eta_seconds = meter_.eta_seconds(job.remaining);
@@ -297,6 +298,7 @@ Task<ProgressView> RunSession::view_of(const jobs::Job& job) {
     auto failures = co_await runtime_->store().failures(job.id);
     if (failures) view.failures = std::move(*failures);
   }
+  view.trouble = runtime_->worker().trouble();
   if (const auto busy = runtime_->hosts().busiest()) {
     view.limited_by = fmt::format("{} ({} at once, {} waiting)", busy->origin, busy->running, busy->waiting);
   }

@@ -41,10 +41,12 @@ Result<Settings> settings_with(const WorkFlags& flags) {
   if (flags.engines) settings.engines.engines = *flags.engines;
   if (!flags.log_format.empty())
     settings.log_format = flags.log_format == "json" ? log::Format::kJson : log::Format::kText;
-  if (flags.log_level == "debug") settings.log_level = log::Level::kDebug;
-  if (flags.log_level == "info") settings.log_level = log::Level::kInfo;
-  if (flags.log_level == "warning") settings.log_level = log::Level::kWarning;
-  if (flags.log_level == "error") settings.log_level = log::Level::kError;
+  std::string level = flags.log_level;
+  if (level.empty() && !env.get("LOG_LEVEL")) level = flags.default_log_level;
+  if (level == "debug") settings.log_level = log::Level::kDebug;
+  if (level == "info") settings.log_level = log::Level::kInfo;
+  if (level == "warning") settings.log_level = log::Level::kWarning;
+  if (level == "error") settings.log_level = log::Level::kError;
   log::configure(settings.log_level, settings.log_format);
   return settings;
 }

@@ -23,6 +23,7 @@ struct WorkFlags {
   std::optional<std::uint32_t> engines;
   std::string log_format;
   std::string log_level;
+  std::string default_log_level = "info";  // where neither the flag nor LOG_LEVEL says one
 };
 
 void add_work_flags(CLI::App& command, WorkFlags& flags);

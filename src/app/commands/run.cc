@@ -22,7 +22,7 @@ struct RunFlags {
 ExitCode run(const RunFlags& flags) {
   auto work = flags.work;
   // The log and the progress share standard error: a run speaks through its progress unless told otherwise.
-  if (work.log_level.empty()) work.log_level = "error";
+  work.default_log_level = "error";
   auto settings = settings_with(work);
   if (!settings) return refuse(settings.error());
   RunOptions options = flags.run;
