@@ -207,6 +207,23 @@ bool Reporter::is_due() {
   return true;
 }
 
+void Reporter::checking(const std::string& name, std::uint64_t rows) {
+  if (mode_ == ProgressMode::kNone) return;
+  if (mode_ == ProgressMode::kBar) {
+    erase();
+    const auto line = cut(fmt::format("{}: checking {} rows", name, format_count(rows)), terminal_columns() - 1);
+    std::fputs(line.c_str(), stderr);
+    std::fflush(stderr);
+    lines_drawn_ = 1;
+    return;
+  }
+  if (!is_due()) return;
+  const boost::json::object event{{"event", "checking"}, {"job", name}, {"rows", rows}};
+  const auto line = mode_ == ProgressMode::kJson ? boost::json::serialize(event)
+                                                 : fmt::format("{}: checking {} rows", name, format_count(rows));
+  std::fprintf(stderr, "%s\n", line.c_str());
+}
+
 void Reporter::finish(const ProgressView& view) {
   if (mode_ == ProgressMode::kBar) {
     draw(view);

@@ -68,6 +68,8 @@ class Reporter {
 
   // Called a few times a second; plain and JSON lines come at their own, slower pace.
   void show(const ProgressView& view);
+  // Before the first progress: a table is being read through.
+  void checking(const std::string& name, std::uint64_t rows);
   // The last state, always written; then the bar's lines stay where they are.
   void finish(const ProgressView& view);
   // A line above the bar.

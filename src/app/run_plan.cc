@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "app/local_files.h"
 #include "app/run_session.h"
@@ -83,10 +84,14 @@ Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool se
   }
   if (plan.name_template.empty()) plan.name_template = default_name;
   PIXMILL_RETURN_IF_ERROR(check_placeholders(plan.name_template, columns));
-  PIXMILL_TRY(const auto content, content_digest(set));
-  plan.digest = to_hex(sha256(fmt::format("{}\n{}\n{}\n{}\n{}", content, plan.recipe, plan.name_template,
-                                          options.url_column, options.skip_invalid)));
   return plan;
+}
+
+Result<std::string> set_digest(const InputSet& set, const SetPlan& plan, const RunOptions& options,
+                               std::stop_token stop) {
+  PIXMILL_TRY(const auto content, content_digest(set, std::move(stop)));
+  return to_hex(sha256(fmt::format("{}\n{}\n{}\n{}\n{}", content, plan.recipe, plan.name_template, options.url_column,
+                                   options.skip_invalid)));
 }
 
 Result<jobs::NewRow> picture_row(const LocalPicture& picture, std::uint64_t row, const std::string& name_template) {

@@ -2,6 +2,7 @@
 // the table's header; otherwise pure.
 #pragma once
 
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,6 @@ namespace pixmill::app {
 struct RunOptions;
 
 struct SetPlan {
-  std::string digest;  // same input, recipe and names: same job
   std::string recipe;  // canonical
   std::string name_template;
   std::string blob_prefix;    // below the output folder: "images/"
@@ -31,6 +31,11 @@ struct SetPlan {
 // `several`: each set gets a folder of its own. Errors: kInvalidArgument for a recipe, header or name template that is
 // wrong (an unknown column is named, with those there are), and those of reading the table's header.
 [[nodiscard]] Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool several);
+
+// The set's identity: same input, recipe and names, same job. Blocking, as long as reading the whole input takes; stops
+// early with kCancelled once `stop` was asked for. Errors: those of content_digest.
+[[nodiscard]] Result<std::string> set_digest(const InputSet& set, const SetPlan& plan, const RunOptions& options,
+                                             std::stop_token stop = {});
 
 // The row of one local picture: its path, one item, and the folders it lay in kept below the output folder.
 // Errors: kInvalidArgument when the template is malformed.

@@ -3,18 +3,25 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <utility>
 
 #include "app/descriptors.h"
 #include "app/local_files.h"
 #include "app/run_plan.h"
 #include "app/secrets.h"
 #include "app/small_file.h"
+#include "base/blocking_thread.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "storage/local_store.h"
@@ -35,6 +42,31 @@ void say_error(const Error& error) {
   if (!error.detail.empty()) log::debug("error_detail", {{"detail", error.detail}});
 }
 
+// One input set on its way, shared by the coroutines at work on it.
+struct SetWork {
+  const InputSet& set;  // the session's
+  SetPlan plan;
+  std::string digest;
+  std::optional<Error> ingest_error;
+};
+
+// The job whose results a folder holds: the newest that may have some.
+const jobs::Job* newest_in(const std::vector<jobs::Job>& newest_first, const std::string& blob_prefix) {
+  const auto found = std::ranges::find_if(newest_first, [&](const jobs::Job& job) {
+    const bool was_given_up = job.state == jobs::JobState::kCancelled || job.state == jobs::JobState::kRejected;
+    return job.blob_prefix == blob_prefix && !was_given_up;
+  });
+  return found == newest_first.end() ? nullptr : &*found;
+}
+
+// The job that did the same before, unless another has taken its folder since.
+const jobs::Job* same_work(const std::vector<jobs::Job>& newest_first, const std::string& digest) {
+  const auto found = std::ranges::find_if(newest_first, [&](const jobs::Job& job) {
+    return job.source_digest == digest && newest_in(newest_first, job.blob_prefix) == &job;
+  });
+  return found == newest_first.end() ? nullptr : &*found;
+}
+
 // The process's share in one `pixmill run`.
 class RunSession {
  public:
@@ -53,13 +85,17 @@ class RunSession {
 
  private:
   Task<Result<void>> run_all();
-  Task<Result<void>> run_set(const InputSet& set);
-  Task<Result<jobs::Job>> find_or_create(const InputSet& set, const SetPlan& plan);
-  Task<Result<jobs::Job>> create(const InputSet& set, const SetPlan& plan);
+  Result<std::vector<SetPlan>> plan_all();
+  Task<Result<void>> run_set(const InputSet& set, SetPlan plan);
+  Task<Result<std::vector<jobs::Job>>> jobs_of_folder();
+  Task<Result<jobs::Job>> find_or_create(SetWork& work);
+  Task<Result<jobs::Job>> resume(jobs::Job job, const SetWork& work);
+  Task<Result<void>> abandon(JobId id);
+  Task<Result<jobs::Job>> create(const SetWork& work);
   Task<Result<void>> check_rows(const InputSet& set, const SetPlan& plan);
-  Task<void> ingest(JobId job, const InputSet& set, const SetPlan& plan);
+  Task<void> ingest(JobId job, std::shared_ptr<SetWork> work);
   Task<Result<void>> ingest_pictures(JobId job, const InputSet& set, const SetPlan& plan);
-  Task<Result<jobs::Job>> watch(JobId job);
+  Task<Result<jobs::Job>> watch(JobId job, const SetWork& work);
   Task<ProgressView> view_of(const jobs::Job& job);
   Task<Result<void>> write_results(const jobs::Job& job, const std::string& folder);
   void summarise(const jobs::Job& job, const std::string& folder);
@@ -75,6 +111,8 @@ class RunSession {
   asio::signal_set signals_;
   RateMeter meter_;
   std::unique_ptr<Runtime> runtime_;
+  std::stop_source stop_;
+  BlockingThread thread_{"run"};
   bool interrupted_ = false;
   int signals_seen_ = 0;
   ExitCode exit_code_ = ExitCode::kOk;
@@ -104,7 +142,10 @@ void RunSession::on_signal() {
       ::_exit(static_cast<int>(ExitCode::kInterrupted));
     }
     interrupted_ = true;
-    reporter_.note("finishing the pictures under way; press Ctrl-C again to stop at once");
+    stop_.request_stop();
+    if (runtime_) runtime_->ingest().stop();
+    const bool busy = runtime_ && runtime_->worker().in_flight() > 0;
+    reporter_.note(busy ? "finishing the pictures under way; press Ctrl-C again to stop at once" : "stopping");
     on_signal();
   });
 }
@@ -112,7 +153,7 @@ void RunSession::on_signal() {
 Task<void> RunSession::main() {
   on_signal();
   const auto done = co_await run_all();
-  if (!done) {
+  if (!done && !(interrupted_ && done.error().code == ErrorCode::kCancelled)) {
     say_error(done.error());
     worsen(exit_code_for(done.error().code));
   }
@@ -123,6 +164,7 @@ Task<void> RunSession::main() {
 
 Task<Result<void>> RunSession::run_all() {
   const auto shares = share_descriptors(raise_descriptor_limit(), settings_.engines.engines);
+  PIXMILL_CO_TRY(auto plans, plan_all());
   RuntimeOptions options{.folder = options_.output_folder,
                          .database_path = options_.output_folder + "/.pixmill.db",
                          .files_root = options_.output_folder,
@@ -133,78 +175,132 @@ Task<Result<void>> RunSession::run_all() {
                          .local_files = true};
   PIXMILL_CO_TRY(options.master_key, load_master_key(options_.output_folder + "/.pixmill", settings_.master_key));
   PIXMILL_CO_TRY(runtime_, co_await Runtime::create(io_, settings_, std::move(options)));
+  runtime_->worker().claim_only(JobId{});  // none, until a set's job is known
   co_await runtime_->start();
-  for (const auto& set : sets_) {
-    if (interrupted_) break;
-    PIXMILL_CO_RETURN_IF_ERROR(co_await run_set(set));
+  for (std::size_t i = 0; i < sets_.size() && !interrupted_; ++i) {
+    PIXMILL_CO_RETURN_IF_ERROR(co_await run_set(sets_[i], std::move(plans[i])));
   }
   co_return Result<void>{};
 }
 
-Task<Result<void>> RunSession::run_set(const InputSet& set) {
-  const auto readable = check_table_header(set, options_);
-  if (!readable) co_return input_error(readable.error());
-  PIXMILL_CO_TRY(const auto plan, plan_set(set, options_, sets_.size() > 1));
-  std::error_code made;
-  fs::create_directories(plan.result_folder, made);
-  if (made) co_return fail(ErrorCode::kIo, fmt::format("cannot create {}: {}", plan.result_folder, made.message()));
-  PIXMILL_CO_TRY(auto job, co_await find_or_create(set, plan));
-  meter_ = {};
-  if (job.state == jobs::JobState::kIngesting) {
-    asio::co_spawn(io_, ingest(job.id, set, plan), asio::detached);
-  } else if (!jobs::is_terminal(job.state)) {
-    runtime_->queue().announce(job.id);
+// What is wrong with the last table's header is said before the first one's pictures are fetched.
+Result<std::vector<SetPlan>> RunSession::plan_all() {
+  std::vector<SetPlan> plans;
+  for (const auto& set : sets_) {
+    if (const auto readable = check_table_header(set, options_); !readable) {
+      auto why = readable.error();
+      if (sets_.size() > 1) why.message = fmt::format("{}: {}", set.name, why.message);
+      PIXMILL_RETURN_IF_ERROR(input_error(std::move(why)));
+    }
+    PIXMILL_TRY(plans.emplace_back(), plan_set(set, options_, sets_.size() > 1));
   }
-  PIXMILL_CO_TRY(job, co_await watch(job.id));
+  return plans;
+}
+
+Task<Result<void>> RunSession::run_set(const InputSet& set, SetPlan plan) {
+  auto work = std::make_shared<SetWork>(SetWork{.set = set, .plan = std::move(plan), .digest = {}, .ingest_error = {}});
+  const auto& folder = work->plan.result_folder;
+  std::error_code made;
+  fs::create_directories(folder, made);
+  if (made) co_return fail(ErrorCode::kIo, fmt::format("cannot create {}: {}", folder, made.message()));
+  PIXMILL_CO_TRY(auto job, co_await find_or_create(*work));
+  meter_ = {};
+  // Others may lie unfinished in the folder; they have another recipe, other names, or their turn to come.
+  runtime_->worker().claim_only(job.id);
+  if (job.state == jobs::JobState::kIngesting) asio::co_spawn(io_, ingest(job.id, work), asio::detached);
+  PIXMILL_CO_TRY(job, co_await watch(job.id, *work));
   if (job.state == jobs::JobState::kRejected) {
     worsen(ExitCode::kInputRejected);
     co_return fail(ErrorCode::kInvalidArgument, job.error_message);
   }
-  PIXMILL_CO_RETURN_IF_ERROR(co_await write_results(job, plan.result_folder));
-  summarise(job, plan.result_folder);
+  PIXMILL_CO_RETURN_IF_ERROR(co_await write_results(job, folder));
+  summarise(job, folder);
   co_return Result<void>{};
 }
 
-Task<Result<jobs::Job>> RunSession::find_or_create(const InputSet& set, const SetPlan& plan) {
-  auto& store = runtime_->store();
-  PIXMILL_CO_TRY(auto known, co_await store.job_by_digest(plan.digest));
-  if (known) {
-    if (options_.retry_failed && jobs::is_terminal(known->state) && known->failed > 0) {
-      const jobs::RetryFilter every_failure;
-      co_return co_await store.retry(known->id, every_failure);
-    }
-    if (jobs::is_terminal(known->state)) {
-      reporter_.note(fmt::format("{}: already finished here; nothing is fetched again", set.name));
-    } else {
-      reporter_.note(fmt::format("{}: going on where it stopped", set.name));
-    }
-    co_return std::move(*known);
-  }
+// Newest first.
+Task<Result<std::vector<jobs::Job>>> RunSession::jobs_of_folder() {
+  std::vector<jobs::Job> all;
   jobs::JobQuery query{.state = std::nullopt, .limit = 500, .before = std::nullopt};
-  PIXMILL_CO_TRY(const auto others, co_await store.jobs(std::move(query)));
-  for (const auto& other : others.jobs) {
-    if (other.blob_prefix != plan.blob_prefix || options_.replace) continue;
+  do {
+    PIXMILL_CO_TRY(auto page, co_await runtime_->store().jobs(query));
+    std::ranges::move(page.jobs, std::back_inserter(all));
+    query.before = page.next;
+  } while (query.before);
+  co_return all;
+}
+
+Task<Result<jobs::Job>> RunSession::find_or_create(SetWork& work) {
+  auto digest = [&work, this] { return set_digest(work.set, work.plan, options_, stop_.get_token()); };
+  PIXMILL_CO_TRY(work.digest, co_await thread_.run(std::move(digest)));
+  PIXMILL_CO_TRY(const auto known, co_await jobs_of_folder());
+  const auto* same = same_work(known, work.digest);
+  // A job that was killed goes on even so: the command that started anew is repeated to resume.
+  if (same != nullptr && !(options_.replace && jobs::is_terminal(same->state))) co_return co_await resume(*same, work);
+  const auto* other = newest_in(known, work.plan.blob_prefix);
+  if (other != nullptr && !options_.replace) {
     co_return fail(
         ErrorCode::kConflict,
         fmt::format("{} holds the results of another job ({}, {} pictures, recipe '{}'): the input, the recipe or the "
                     "names have changed since. Choose another folder, or say --replace to start anew in this one",
-                    options_.output_folder, other.name, format_count(other.total), other.recipe));
+                    options_.output_folder, other->name, format_count(other->total), other->recipe));
   }
-  co_return co_await create(set, plan);
+  if (!work.set.table_path.empty()) PIXMILL_CO_RETURN_IF_ERROR(co_await check_rows(work.set, work.plan));
+  for (const auto& job : known) {
+    const bool unfinished = job.blob_prefix == work.plan.blob_prefix && !jobs::is_terminal(job.state);
+    if (unfinished) PIXMILL_CO_RETURN_IF_ERROR(co_await abandon(job.id));
+  }
+  co_return co_await create(work);
 }
 
-Task<Result<jobs::Job>> RunSession::create(const InputSet& set, const SetPlan& plan) {
-  if (!set.table_path.empty()) PIXMILL_CO_RETURN_IF_ERROR(co_await check_rows(set, plan));
+Task<Result<jobs::Job>> RunSession::resume(jobs::Job job, const SetWork& work) {
+  auto& store = runtime_->store();
+  if (!work.plan.headers.empty()) {
+    // Those that cannot be read any more, for want of their key, are replaced too.
+    const auto headers = co_await store.headers(job.id);
+    if (!headers || *headers != work.plan.headers) {
+      PIXMILL_CO_RETURN_IF_ERROR(co_await store.replace_headers(job.id, work.plan.headers));
+      runtime_->worker().job_changed(job.id);
+    }
+  }
+  const bool finished = jobs::is_terminal(job.state);
+  if (finished && options_.retry_failed && job.failed > 0) {
+    const jobs::RetryFilter every_failure;
+    co_return co_await store.retry(job.id, every_failure);
+  }
+  if (!finished) {
+    reporter_.note(fmt::format("{}: going on where it stopped", work.set.name));
+  } else if (options_.retry_failed) {
+    reporter_.note(
+        fmt::format("{}: already finished here, and no picture failed; there is nothing to try again", work.set.name));
+  } else {
+    reporter_.note(fmt::format("{}: already finished here; nothing is fetched again", work.set.name));
+  }
+  co_return job;
+}
+
+// The job's pictures are about to be replaced: it must not go on at any time.
+Task<Result<void>> RunSession::abandon(JobId id) {
+  PIXMILL_CO_TRY(auto job, co_await runtime_->store().cancel(id));
+  while (!jobs::is_terminal(job.state)) {
+    PIXMILL_CO_TRY([[maybe_unused]] const auto moved, co_await runtime_->store().rescue());
+    PIXMILL_CO_TRY(job, co_await runtime_->store().job(id));
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<jobs::Job>> RunSession::create(const SetWork& work) {
+  const auto& plan = work.plan;
   jobs::NewJob job{.id = JobId{Uuid::random()},
                    .origin = jobs::JobOrigin::kRun,
-                   .name = set.name,
+                   .name = work.set.name,
                    .recipe = plan.recipe,
                    .webhook_url = {},
                    .headers = plan.headers,
                    .name_template = plan.name_template,
                    .blob_prefix = plan.blob_prefix,
-                   .source_path = set.table_path,
-                   .source_digest = plan.digest,
+                   .source_path = work.set.table_path,
+                   .source_digest = work.digest,
                    .url_column = options_.url_column,
                    .invalid_rows = options_.skip_invalid ? jobs::InvalidRows::kSkip : jobs::InvalidRows::kReject,
                    .priority = 0};
@@ -215,7 +311,8 @@ Task<Result<jobs::Job>> RunSession::create(const InputSet& set, const SetPlan& p
 
 // Names every bad row before anything is fetched.
 Task<Result<void>> RunSession::check_rows(const InputSet& set, const SetPlan& plan) {
-  const auto checked = co_await runtime_->ingest().check(set.table_path, plan.table);
+  const auto show = [this, &set](std::uint64_t rows) { reporter_.checking(set.name, rows); };
+  const auto checked = co_await runtime_->ingest().check(set.table_path, plan.table, show);
   if (!checked) co_return input_error(checked.error());
   const auto& report = *checked;
   if (report.bad_rows == 0 || options_.skip_invalid) co_return Result<void>{};
@@ -231,17 +328,12 @@ Task<Result<void>> RunSession::check_rows(const InputSet& set, const SetPlan& pl
                              format_count(report.bad_rows), format_count(report.rows)));
 }
 
-Task<void> RunSession::ingest(JobId job, const InputSet& set, const SetPlan& plan) {
-  if (!set.table_path.empty()) {
-    co_await runtime_->ingest_until_done(job);
-    co_return;
-  }
-  const auto done = co_await ingest_pictures(job, set, plan);
-  if (!done) {
-    say_error(done.error());
-    interrupted_ = true;
-    worsen(ExitCode::kUnexpected);
-  }
+// Detached: it holds a share of what it works on, however the others end.
+Task<void> RunSession::ingest(JobId job, std::shared_ptr<SetWork> work) {
+  auto reading = work->set.table_path.empty() ? ingest_pictures(job, work->set, work->plan)
+                                              : runtime_->ingest_until_done(job, work->set.table_path);
+  const auto done = co_await std::move(reading);
+  if (!done) work->ingest_error = done.error();
 }
 
 Task<Result<void>> RunSession::ingest_pictures(JobId job, const InputSet& set, const SetPlan& plan) {
@@ -259,8 +351,9 @@ Task<Result<void>> RunSession::ingest_pictures(JobId job, const InputSet& set, c
   co_return Result<void>{};
 }
 
-Task<Result<jobs::Job>> RunSession::watch(JobId id) {
+Task<Result<jobs::Job>> RunSession::watch(JobId id, const SetWork& work) {
   for (;;) {
+    if (work.ingest_error) co_return std::unexpected(*work.ingest_error);
     PIXMILL_CO_TRY(const auto job, co_await runtime_->store().job(id));
     const auto view = co_await view_of(job);
     if (jobs::is_terminal(job.state)) {

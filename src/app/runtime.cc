@@ -142,21 +142,15 @@ Task<void> Runtime::drain(milliseconds grace) {
   engines_->stop();
 }
 
-Task<void> Runtime::ingest_until_done(JobId job) {
+Task<Result<void>> Runtime::ingest_until_done(JobId job, std::string path) {
   while (!stopping_) {
-    const auto done = co_await ingest_->run(job);
-    if (done || !is_transient(done.error().code)) {
-      if (!done && done.error().code != ErrorCode::kCancelled) {
-        log::error("ingest_failed", {{"job", job.text()},
-                                     {"code", code_text(done.error())},
-                                     {"message", done.error().message},
-                                     {"detail", done.error().detail}});
-      }
-      co_return;
-    }
+    auto done = co_await ingest_->run(job, path);
+    if (done || done.error().code == ErrorCode::kCancelled) break;
+    if (!is_transient(done.error().code)) co_return done;
     log::warning("ingest_waits", {{"job", job.text()}, {"code", code_text(done.error())}});
     co_await pause_for(kIngestRetryWait);
   }
+  co_return Result<void>{};
 }
 
 }  // namespace pixmill::app

@@ -50,8 +50,9 @@ class Runtime {
   [[nodiscard]] Task<void> start();
   // Stops fetching anew, lets items end for `grace`, releases the others, stops the engines.
   [[nodiscard]] Task<void> drain(milliseconds grace);
-  // Ingests `job` to its end, through a full disk and an absent store; returns early when the process stops.
-  [[nodiscard]] Task<void> ingest_until_done(JobId job);
+  // Ingests `job` from `path` to its end, through a full disk and an absent store; returns early when the process stops
+  // or the job is cancelled. Errors: what will not pass by waiting; the job can be gone on with later.
+  [[nodiscard]] Task<Result<void>> ingest_until_done(JobId job, std::string path);
 
   const Settings& settings() const { return settings_; }
   const Clock& clock() const { return clock_; }

@@ -165,7 +165,7 @@ std::unexpected<Error> stopping() { return fail(ErrorCode::kCancelled, "Pixmill 
 }  // namespace
 
 struct Ingest::Impl {
-  Task<Result<TableReport>> check(std::string path, TableOptions options) {
+  Task<Result<TableReport>> check(std::string path, TableOptions options, OnProgress on_progress) {
     auto open = [path = std::move(path), options = std::move(options)]() -> Result<std::shared_ptr<TableCheck>> {
       PIXMILL_TRY(auto check, TableCheck::open(path, options, kProblemsKept));
       return std::make_shared<TableCheck>(std::move(check));
@@ -176,6 +176,7 @@ struct Ingest::Impl {
       auto read = [table] { return table->read(kStepRows); };
       PIXMILL_CO_TRY(const bool done, co_await thread.run(std::move(read)));
       if (done) co_return table->report();
+      if (on_progress) on_progress(table->rows_read());
     }
     co_return stopping();
   }
@@ -224,8 +225,8 @@ Ingest::Ingest(Executor /*executor*/, JobStore& store, Queue& queue)
     : impl_(new Impl{.store = store, .queue = queue}) {}
 Ingest::~Ingest() = default;
 
-Task<Result<TableReport>> Ingest::check(std::string path, TableOptions options) {
-  return impl_->check(std::move(path), std::move(options));
+Task<Result<TableReport>> Ingest::check(std::string path, TableOptions options, OnProgress on_progress) {
+  return impl_->check(std::move(path), std::move(options), std::move(on_progress));
 }
 Task<Result<void>> Ingest::run(JobId job, std::string path) { return impl_->run(job, std::move(path)); }
 void Ingest::stop() { impl_->stopped = true; }

@@ -7,7 +7,10 @@
 // done.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "base/error.h"
 #include "base/task.h"
@@ -23,9 +26,10 @@ class Ingest {
   Ingest(Executor executor, JobStore& store, Queue& queue);
   ~Ingest();
 
-  // Reads `path` on the ingest thread and keeps the first 1,000 problems. Errors: as check_table, and kCancelled after
-  // stop().
-  [[nodiscard]] Task<Result<TableReport>> check(std::string path, TableOptions options);
+  // Reads `path` on the ingest thread and keeps the first 1,000 problems. `on_progress` is told now and then how many
+  // rows have been read. Errors: as check_table, and kCancelled after stop().
+  using OnProgress = std::function<void(std::uint64_t rows)>;
+  [[nodiscard]] Task<Result<TableReport>> check(std::string path, TableOptions options, OnProgress on_progress = {});
 
   // Reads the job's table and appends what is not in yet, then finish_ingest. The table is `path`, or the job's
   // source_path when that is "": the same bytes may have another name by now. What is wrong with the content rejects

@@ -316,7 +316,9 @@ TEST_F(IngestTest, RowsOfManyImagesComeInSmallChunks) {
 
 TEST_F(IngestTest, ChecksTables) {
   const std::string good = folder_.write("good.csv", many_rows(12'000));
-  const auto report = wait(ingest_->check(good, TableOptions{}));
+  std::vector<std::uint64_t> progress;
+  const auto report = wait(ingest_->check(good, TableOptions{}, [&](std::uint64_t rows) { progress.push_back(rows); }));
+  EXPECT_THAT(progress, ElementsAre(5'000, 10'000));
   ASSERT_TRUE(report.has_value());
   EXPECT_EQ(report->rows, 12'000u);
   EXPECT_EQ(report->images, 12'000u);

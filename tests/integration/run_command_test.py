@@ -378,6 +378,89 @@ class Resume(RunCase):
         for image in self.images():
             self.assertEqual(image["sha256"], hashlib.sha256(self.file_of(image).read_bytes()).hexdigest(), image)
 
+    def test_replace_abandons_the_unfinished_job(self):
+        origin = self.origin()
+        names = [f"SKU{n}" for n in range(300)]
+        old = self.write("old.csv", pixmill.table([f"{origin.url}/slow/old{n}?ms=100" for n in range(300)], products=names))
+        self.begin_and_kill(old)
+        urls = [f"{origin.url}/pic/new{n}" for n in range(60)]
+        table = self.write("new.csv", pixmill.table(urls, products=names[:60]))
+        before = {path: hits for path, hits in origin.hits.items() if "old" in path}
+        done = pixmill.run_command("run", table, "-o", self.out, "--replace")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(before, {path: hits for path, hits in origin.hits.items() if "old" in path}, "nothing of it is fetched any more")
+        self.assert_files_are_those_of_the_results()
+        back = pixmill.run_command("run", old, "-o", self.out)
+        self.assertEqual(9, back.returncode, "the folder belongs to the newer job: " + back.stderr)
+
+    def test_another_table_of_the_folder_waits_for_its_own_turn(self):
+        origin = self.origin()
+        first = self.write("a.csv", pixmill.table([f"{origin.url}/slow/a{n}?ms=50" for n in range(100)]))
+        second = self.write("b.csv", pixmill.table([f"{origin.url}/pic/b{n}" for n in range(20)]))
+        self.begin_and_kill(first, second)
+        done = pixmill.run_command("run", second, "-o", self.out)
+        self.assertEqual(0, done.returncode, done.stderr)
+        hits = sum("/a" in path for path in origin.hits)
+        self.assertLess(hits, 100, "only the named table was worked on")
+        both = pixmill.run_command("run", first, second, "-o", self.out)
+        self.assertEqual(0, both.returncode, both.stderr)
+        self.assertEqual(100, sum("/a" in path for path in origin.hits))
+
+    def test_replace_starts_anew_with_the_same_input(self):
+        origin = self.origin()
+        table = pixmill.table([f"{origin.url}/pic/{n}" for n in range(3)])
+        self.assertEqual(0, self.run_table(table).returncode)
+        for image in self.images():
+            self.file_of(image).unlink()
+        done = self.run_table(table, "--replace")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(6, origin.total)
+        self.assert_files_are_those_of_the_results()
+
+    def test_new_headers_replace_those_of_the_job(self):
+        origin = self.origin()
+        host = f"{origin.host}:{origin.port}"
+
+        def guarded(request, _hit, _query):
+            if request.headers.get("X-Key") == "right":
+                request.picture("guarded")
+            else:
+                request.answer(401, "text/plain", b"who are you?")
+
+        origin.routes["/guarded"] = guarded
+        table = pixmill.table([f"{origin.url}/guarded", f"{origin.url}/pic/1"])
+        self.assertEqual(3, self.run_table(table, "--header", f"{host}: X-Key: wrong").returncode)
+        done = self.run_table(table, "--header", f"{host}: X-Key: right", "--retry-failed")
+        self.assertEqual(0, done.returncode, done.stderr)
+        nothing = self.run_table(table, "--retry-failed")
+        self.assertEqual(0, nothing.returncode, nothing.stderr)
+        self.assertIn("no picture failed", nothing.stderr)
+
+    def test_a_lost_master_key_is_mended_by_giving_the_headers_again(self):
+        origin = self.origin()
+        host = f"{origin.host}:{origin.port}"
+        table = self.write("t.csv", pixmill.table([f"{origin.url}/slow/{n}?ms=100" for n in range(200)]))
+        self.begin_and_kill(table, "--header", f"{host}: X-Key: one")
+        (self.out / ".pixmill" / "master.key").unlink()
+        without = pixmill.run_command("run", table, "-o", self.out)
+        self.assertEqual(3, without.returncode, without.stderr)
+        self.assertIn("job_unusable", {image["code"] for image in self.images()})
+        again = pixmill.run_command("run", table, "-o", self.out, "--header", f"{host}: X-Key: two", "--retry-failed")
+        self.assertEqual(0, again.returncode, again.stderr)
+
+    def test_a_renamed_table_goes_on(self):
+        origin = self.origin()
+        table = self.write("t.csv", pixmill.table([f"{origin.url}/slow/{n % 500}?ms=60&n={n}" for n in range(20_000)]))
+        with pixmill.running("run", table, "-o", self.out, env={"LOG_LEVEL": "debug"}) as process:
+            wait_until(lambda: process.poll() is not None or self.rows_in() > 0, 30, "rows are in")
+            process.kill()
+        rows = self.rows_in()
+        self.assertLess(rows, 20_000, "killed while it was ingested")
+        renamed = table.rename(self.folder / "renamed.csv")
+        with pixmill.running("run", renamed, "-o", self.out) as process:
+            wait_until(lambda: process.poll() is not None or self.rows_in() > rows, 30, "it goes on reading")
+            self.assertIsNone(process.poll())
+
     def rows_in(self):
         try:
             connection = auditor.open_read_only(self.database())
@@ -400,6 +483,17 @@ class Resume(RunCase):
             self.assertEqual(2, len(self.images()))
         self.assertEqual(2, pixmill.run_command("run", self.out, "-o", self.out).returncode)
 
+    def test_ctrl_c_while_the_table_is_checked_ends_at_once(self):
+        table = self.write("t.csv", "url\n" + "".join(f"http://origin.example/{n}.jpg\n" for n in range(1_500_000)))
+        errors = self.folder / "stderr"
+        with errors.open("wb") as stderr, pixmill.running("run", table, "-o", self.out, "--progress", "json", stderr=stderr) as process:
+            wait_until(lambda: b'"checking"' in errors.read_bytes(), 30, "the check says how far it is")
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(130, process.wait(3))
+        self.assertNotIn("pixmill:", errors.read_text())
+
+
+
 def signal_was_seen(pid):
     """No SIGINT is pending any more."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
@@ -418,6 +512,14 @@ class ExitCodes(RunCase):
         done = pixmill.run_command("run", table, "-o", self.write("results.txt", "x"))
         self.assertEqual(2, done.returncode, done.stderr)
         self.assertIn("results.txt: there is a file of that name", done.stderr)
+
+    def test_every_header_is_checked_before_the_first_table_begins(self):
+        origin = self.origin()
+        good = self.write("good.csv", pixmill.table([f"{origin.url}/pic/1"]))
+        done = pixmill.run_command("run", good, self.write("bad.csv", "sku\n1\n"), "-o", self.out)
+        self.assertEqual(6, done.returncode, done.stderr)
+        self.assertIn("bad:", done.stderr)
+        self.assertEqual(0, origin.total)
 
     def test_tables_without_an_ending_and_pipes(self):
         origin = self.origin()

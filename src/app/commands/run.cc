@@ -58,11 +58,15 @@ void add_run_command(CLI::App& cli, Action& action) {
       "--name", flags->run.name_template,
       "Output names, e.g. '{product}-{index}.{ext}'; also {row} {source_stem} {sha} {uuid} and any column");
   command->add_option("--url-column", flags->run.url_column, "The column that holds the image URLs");
-  command->add_option("--header", flags->run.headers, "Send a header to one host: 'Host: Name: value' (repeatable)")
+  command
+      ->add_option("--header", flags->run.headers,
+                   "Send a header to one host: 'Host: Name: value' (repeatable); on a resumed job these replace its "
+                   "headers")
       ->type_name("HEADER");
   command->add_flag("--skip-invalid", flags->run.skip_invalid, "Do the good rows when some are invalid");
   command->add_flag("--retry-failed", flags->run.retry_failed, "Try the failed pictures of a finished job again");
-  command->add_flag("--replace", flags->run.replace, "Start anew in a folder that holds another job's results");
+  command->add_flag("--replace", flags->run.replace,
+                    "Start anew in a folder that holds another job's or finished results");
   command->add_option("--progress", flags->progress, "auto, bar, plain, json or none, on standard error")
       ->check(CLI::IsMember({"auto", "bar", "plain", "json", "none"}))
       ->capture_default_str();
