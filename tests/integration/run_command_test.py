@@ -448,18 +448,55 @@ class Resume(RunCase):
         again = pixmill.run_command("run", table, "-o", self.out, "--header", f"{host}: X-Key: two", "--retry-failed")
         self.assertEqual(0, again.returncode, again.stderr)
 
-    def test_a_renamed_table_goes_on(self):
+    def kill_while_the_table_is_read(self):
+        """A table, and how many of its rows were in when the run was killed."""
         origin = self.origin()
         table = self.write("t.csv", pixmill.table([f"{origin.url}/slow/{n % 500}?ms=60&n={n}" for n in range(20_000)]))
-        with pixmill.running("run", table, "-o", self.out, env={"LOG_LEVEL": "debug"}) as process:
+        with pixmill.running("run", table, "-o", self.out) as process:
             wait_until(lambda: process.poll() is not None or self.rows_in() > 0, 30, "rows are in")
             process.kill()
         rows = self.rows_in()
         self.assertLess(rows, 20_000, "killed while it was ingested")
+        return table, rows
+
+    def test_a_renamed_table_goes_on(self):
+        table, rows = self.kill_while_the_table_is_read()
         renamed = table.rename(self.folder / "renamed.csv")
         with pixmill.running("run", renamed, "-o", self.out) as process:
             wait_until(lambda: process.poll() is not None or self.rows_in() > rows, 30, "it goes on reading")
             self.assertIsNone(process.poll())
+
+    def refuse(self, what):
+        """From now on the database refuses a change, as a broken one would."""
+        writer = auditor.sqlite3.connect(self.database())
+        writer.execute(f"CREATE TRIGGER refusal BEFORE {what} BEGIN SELECT RAISE(ABORT, 'refused by the test'); END")
+        writer.commit()
+        writer.close()
+
+    def test_a_store_that_takes_no_rows_ends_the_run(self):
+        table, _ = self.kill_while_the_table_is_read()
+        self.refuse("INSERT ON rows")
+        done = pixmill.run_command("run", table, "-o", self.out, seconds=60)
+        self.assertEqual(1, done.returncode, done.stderr)
+        self.assertIn("pixmill:", done.stderr)
+
+    def test_a_result_the_store_refuses_holds_up_no_other(self):
+        origin = self.origin()
+        table = self.write("t.csv", pixmill.table([f"{origin.url}/slow/{n}?ms=50" for n in range(200)]))
+        self.begin_and_kill(table)
+        self.refuse("INSERT ON outputs WHEN NEW.key LIKE '%SKU200-1%'")
+        done = pixmill.run_command("run", table, "-o", self.out, seconds=60)
+        self.assertEqual(3, done.returncode, done.stderr)
+        self.assertEqual(["internal"], [image["code"] for image in self.images() if image["state"] == "failed"])
+
+    def test_a_store_that_takes_no_results_ends_the_run(self):
+        origin = self.origin()
+        table = self.write("t.csv", pixmill.table([f"{origin.url}/slow/{n}?ms=50" for n in range(200)]))
+        self.begin_and_kill(table)
+        self.refuse("UPDATE ON items WHEN NEW.state IN ('succeeded', 'failed')")
+        done = pixmill.run_command("run", table, "-o", self.out, seconds=60)
+        self.assertEqual(1, done.returncode, done.stderr)
+        self.assertIn("takes no results any more", done.stderr)
 
     def rows_in(self):
         try:
