@@ -53,7 +53,8 @@ struct SetWork {
 // The job whose results a folder holds: the newest that may have some.
 const jobs::Job* newest_in(const std::vector<jobs::Job>& newest_first, const std::string& blob_prefix) {
   const auto found = std::ranges::find_if(newest_first, [&](const jobs::Job& job) {
-    const bool was_given_up = job.state == jobs::JobState::kCancelled || job.state == jobs::JobState::kRejected;
+    const bool was_given_up = job.state == jobs::JobState::kCancelling || job.state == jobs::JobState::kCancelled ||
+                              job.state == jobs::JobState::kRejected;
     return job.blob_prefix == blob_prefix && !was_given_up;
   });
   return found == newest_first.end() ? nullptr : &*found;
@@ -90,7 +91,7 @@ class RunSession {
   Task<Result<std::vector<jobs::Job>>> jobs_of_folder();
   Task<Result<jobs::Job>> find_or_create(SetWork& work);
   Task<Result<jobs::Job>> resume(jobs::Job job, const SetWork& work);
-  Task<Result<void>> abandon(JobId id);
+  Task<Result<void>> abandon(jobs::Job job);
   Task<Result<jobs::Job>> create(const SetWork& work);
   Task<Result<void>> check_rows(const InputSet& set, const SetPlan& plan);
   Task<void> ingest(JobId job, std::shared_ptr<SetWork> work);
@@ -248,7 +249,7 @@ Task<Result<jobs::Job>> RunSession::find_or_create(SetWork& work) {
   if (!work.set.table_path.empty()) PIXMILL_CO_RETURN_IF_ERROR(co_await check_rows(work.set, work.plan));
   for (const auto& job : known) {
     const bool unfinished = job.blob_prefix == work.plan.blob_prefix && !jobs::is_terminal(job.state);
-    if (unfinished) PIXMILL_CO_RETURN_IF_ERROR(co_await abandon(job.id));
+    if (unfinished) PIXMILL_CO_RETURN_IF_ERROR(co_await abandon(job));
   }
   co_return co_await create(work);
 }
@@ -280,11 +281,13 @@ Task<Result<jobs::Job>> RunSession::resume(jobs::Job job, const SetWork& work) {
 }
 
 // The job's pictures are about to be replaced: it must not go on at any time.
-Task<Result<void>> RunSession::abandon(JobId id) {
-  PIXMILL_CO_TRY(auto job, co_await runtime_->store().cancel(id));
+Task<Result<void>> RunSession::abandon(jobs::Job job) {
+  reporter_.note(fmt::format("giving up the unfinished job {} ({} pictures)", job.name, format_count(job.total)));
+  PIXMILL_CO_TRY(job, co_await runtime_->store().cancel(job.id));
   while (!jobs::is_terminal(job.state)) {
+    if (interrupted_) co_return fail(ErrorCode::kCancelled, "stopped");
     PIXMILL_CO_TRY([[maybe_unused]] const auto moved, co_await runtime_->store().rescue());
-    PIXMILL_CO_TRY(job, co_await runtime_->store().job(id));
+    PIXMILL_CO_TRY(job, co_await runtime_->store().job(job.id));
   }
   co_return Result<void>{};
 }
@@ -391,7 +394,7 @@ Task<ProgressView> RunSession::view_of(const jobs::Job& job) {
     auto failures = co_await runtime_->store().failures(job.id);
     if (failures) view.failures = std::move(*failures);
   }
-  view.trouble = runtime_->worker().trouble();
+  if (!jobs::is_terminal(job.state)) view.trouble = runtime_->worker().trouble();
   if (const auto busy = runtime_->hosts().busiest()) {
     view.limited_by = fmt::format("{} ({} at once, {} waiting)", busy->origin, busy->running, busy->waiting);
   }
