@@ -15,6 +15,7 @@ namespace pixmill::app {
 // Set by the chosen subcommand's callback; runs once the whole command line is known to be good.
 using Action = std::function<ExitCode()>;
 
+void add_preview_command(CLI::App& cli, Action& action);
 void add_run_command(CLI::App& cli, Action& action);
 void add_serve_command(CLI::App& cli, Action& action);
 void add_validate_command(CLI::App& cli, Action& action);
