@@ -67,6 +67,19 @@ TEST(Exif, GivesAndResetsTheOrientation) {
   EXPECT_EQ(exif_orientation(exif_made_upright(big_endian)), 1);
 }
 
+TEST(Exif, TakesAnOrientationOfAnyWholeNumberType) {
+  // EXIF wants a SHORT; some writers use others, and viewers turn their pictures all the same.
+  const std::string_view head("II*\0\x08\0\0\0\x01\0\x12\x01", 12);
+  for (const char type : {'\x01', '\x03', '\x04', '\x06', '\x08', '\x09'}) {
+    std::string exif(head);
+    exif += std::string{type, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0};
+    EXPECT_EQ(exif_orientation(exif), 6) << int{type};
+    EXPECT_EQ(exif_orientation(exif_made_upright(exif)), 1) << int{type};
+  }
+  const std::string negative = std::string(head) + std::string{9, 0, 1, 0, 0, 0, -1, -1, -1, -1, 0, 0, 0, 0};
+  EXPECT_EQ(exif_orientation(negative), 1);
+}
+
 TEST(Exif, WithoutSenseMeansUpright) {
   EXPECT_EQ(exif_orientation(""), 1);
   EXPECT_EQ(exif_orientation("II*\0\xFF\xFF\xFF\xFF"s), 1);

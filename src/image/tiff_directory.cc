@@ -20,17 +20,22 @@ struct Order {
   std::uint64_t u64(ByteReader& reader) const { return little ? reader.u64le() : reader.u64be(); }
 };
 
-// In bytes; 0 for the types that are no whole number.
+// In bytes; 0 for the types that are no whole number. The signed ones are read as if they were not: a negative size or
+// orientation is then far too large, which is as wrong.
 std::size_t size_of_type(std::uint16_t type) {
   switch (type) {
     case 1:  // BYTE
+    case 6:  // SBYTE
       return 1;
     case 3:  // SHORT
+    case 8:  // SSHORT
       return 2;
     case 4:   // LONG
+    case 9:   // SLONG
     case 13:  // IFD
       return 4;
     case 16:  // LONG8
+    case 17:  // SLONG8
     case 18:  // IFD8
       return 8;
     default:

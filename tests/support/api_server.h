@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -23,7 +24,8 @@ namespace pixmill::testing {
 
 class PretendedEngines final : public engine::Pool {
  public:
-  Task<Result<image::Rendered>> render(std::string_view, const image::Recipe&) override {
+  Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe) override {
+    if (answer) co_return answer(source, recipe);
     co_return fail(ErrorCode::kUnavailable, "pretended");
   }
   void stop() override {}
@@ -34,6 +36,8 @@ class PretendedEngines final : public engine::Pool {
   engine::SandboxReport report{
       .seccomp = true, .landlock = true, .landlock_abi = 3, .untrusted_loaders_blocked = true, .problem = {}};
   std::vector<int> alive = {1, 2};
+  // What render() says, on the loop's thread; set it before the first request.
+  std::function<Result<image::Rendered>(std::string_view source, const image::Recipe& recipe)> answer = {};
 };
 
 struct FormPart {

@@ -55,6 +55,9 @@ def turned():
     """Sound pictures that ask to be turned, that say where they were taken, and whose colours are not sRGB's."""
     poster = pictures.poster(120, 80, 5)
     found = {f"turned-{way}.jpg": pictures.jpeg(poster, orientation=way, gps=True) for way in range(1, 9)}
+    # An orientation as a signed LONG, where EXIF wants a SHORT.
+    short, long = b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00", b"\x01\x12\x00\x09\x00\x00\x00\x01\x00\x00\x00\x06"
+    found["turned-long.jpg"] = found["turned-6.jpg"].replace(short, long)
     exif = Image.Exif()
     exif[0x0112] = 8
     exif[0x8825] = {1: "N", 2: (52.0, 30.0, 0.0)}

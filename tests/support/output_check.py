@@ -53,16 +53,21 @@ def _small(picture):
     return ImageOps.grayscale(picture.convert("RGB")).resize((24, 24), Image.BOX)
 
 
+def _asked_for(picture):
+    """By the EXIF block that stands before the pixels, the only one that viewers turn by; Pillow also believes XMP and old text chunks."""
+    exif = Image.Exif()
+    exif.load(picture.info.get("exif", b""))
+    return exif.get(_ORIENTATION, 1)
+
+
 def _turned_wrong(output, source):
     """Of the eight ways to turn the source, the output must look most like the one that its tag asks for."""
     try:
         with Image.open(source) as before:
-            asked = before.getexif().get(_ORIENTATION, 1)
-            if asked not in range(2, 9):
+            asked = _asked_for(before) if before.format != "TIFF" else 1  # Pillow turns TIFF itself
+            if asked not in range(2, 9) and before.format != "TIFF":
                 return []
             plain = before.convert("RGB")
-            if before.format == "TIFF":
-                asked = 1  # Pillow has turned it already
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
         return []  # what Pillow cannot read cannot be compared
     seen = _small(output)
