@@ -17,6 +17,7 @@
 #include "api/items.h"
 #include "api/jobs.h"
 #include "api/legacy.h"
+#include "api/preview.h"
 #include "api/results.h"
 #include "api/system.h"
 #include "api/upload.h"
@@ -102,12 +103,14 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
         items(context),
         results(context),
         files(context),
+        preview(context),
         system(context) {
     legacy.add_routes(router);
     jobs.add_routes(router);
     items.add_routes(router);
     results.add_routes(router);
     files.add_routes(router);
+    preview.add_routes(router);
     system.add_routes(router);
   }
 
@@ -130,6 +133,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
   Items items;
   Results results;
   Files files;
+  Preview preview;
   System system;
   http::Router router;
 };

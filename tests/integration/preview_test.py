@@ -118,4 +118,39 @@ class Preview(case.Case):
         self.refused(3, "photo-large.jpg", self.photo, "-r", TWO, "-o", "both")
 
 
+class PreviewOverHttp(case.Case):
+    """POST /v1/preview: the same, with the picture in the request and in the answer."""
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.use(pixmill.Server(self.folder / "data"))
+        self.photo = pictures.jpeg(pictures.photo(320, 200), quality=95, orientation=6, gps=True)
+
+    def post(self, query, body, **headers):
+        return self.server.request("POST", f"/v1/preview?{query}", body, {"Content-Type": "image/jpeg", **headers})
+
+    def test_gives_the_picture_with_its_figures(self):
+        answer = self.post("recipe=format%3Dwebp+resize%3D100x100:inside", self.photo)
+        self.assertEqual((200, "image/webp"), (answer.status, answer.headers["content-type"]))
+        with Image.open(io.BytesIO(answer.body)) as picture:
+            self.assertEqual(("WEBP", (100, 63)), (picture.format, picture.size))
+            self.assertFalse(picture.getexif())
+        self.assertEqual(f"format=jpeg width=200 height=320 frames=1 bytes={len(self.photo)}", answer.headers["pixmill-source"])
+        self.assertIn(f"format=webp width=100 height=63 bytes={len(answer.body)}", answer.headers["pixmill-output"])
+        self.assertIn("render;dur=", answer.headers["server-timing"])
+
+    def test_takes_a_form(self):
+        answer = self.server.post("/v1/preview", {"recipe": TWO, "output": "small"}, {"file": ("a.jpg", self.photo)})
+        self.assertEqual((200, "image/webp"), (answer.status, answer.headers["content-type"]), answer)
+        self.assertNotIn("pixmill-note", answer.headers)
+
+    def test_refuses_what_is_no_picture_and_stores_nothing(self):
+        answer = self.post("", pictures.html_page())
+        self.assertEqual((422, "not_an_image"), (answer.status, answer.json["code"]))
+        answer = self.post("recipe=shiny%3Dyes", self.photo)
+        self.assertEqual((400, "invalid_parameter"), (answer.status, answer.json["code"]))
+        self.assertEqual(0, self.server.get("/v1/jobs").json["total"])
+        self.assertEqual([], [path for path in (self.server.data / "files").rglob("*") if path.is_file()])
+
+
 case.main()

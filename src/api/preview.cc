@@ -1,0 +1,214 @@
+#include "api/preview.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "api/checked_handler.h"
+#include "base/text.h"
+#include "engine/pool.h"
+#include "http/multipart.h"
+#include "image/recipe.h"
+#include "image/render.h"
+
+namespace pixmill::api {
+
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+constexpr std::size_t kPartsMax = 16;
+constexpr std::size_t kFieldBytesMax = 16u << 10;
+
+// What a client sent, wherever it put it.
+struct Wish {
+  std::string picture;
+  std::map<std::string, std::string> fields;
+};
+
+// Gathers a form's parts. Lives while its parser does.
+class Form {
+ public:
+  explicit Form(std::string boundary)
+      : parser_(std::move(boundary),
+                {.on_part = [this](const http::PartHeader& part) { return begin(part); },
+                 .on_data = [this](std::string_view bytes) { return take(bytes); },
+                 .on_part_end = []() -> Result<void> { return {}; }},
+                {.parts_max = kPartsMax}) {}
+  Form(const Form&) = delete;
+  Form& operator=(const Form&) = delete;
+
+  Task<Result<Wish>> read(http::BodyReader& body) {
+    for (;;) {
+      PIXMILL_CO_TRY(const std::string_view piece, co_await body.next());
+      if (piece.empty()) break;
+      PIXMILL_CO_RETURN_IF_ERROR(parser_.feed(piece));
+    }
+    PIXMILL_CO_RETURN_IF_ERROR(parser_.finish());
+    co_return std::move(wish_);
+  }
+
+ private:
+  Result<void> begin(const http::PartHeader& part) {
+    const bool picture = part.name == "file";
+    into_ = picture ? &wish_.picture : &wish_.fields[part.name];
+    bytes_max_ = picture ? kPreviewBytesMax : kFieldBytesMax;
+    return {};
+  }
+
+  Result<void> take(std::string_view bytes) {
+    if (bytes.size() > bytes_max_ - into_->size()) {
+      return fail(ErrorCode::kTooLarge, fmt::format("A part is above {}", format_bytes(bytes_max_)));
+    }
+    into_->append(bytes);
+    return {};
+  }
+
+  Wish wish_;
+  std::string* into_ = nullptr;
+  std::size_t bytes_max_ = 0;
+  http::MultipartParser parser_;
+};
+
+Task<Checked<Wish>> read_wish(http::Request& request) {
+  auto boundary = http::multipart_boundary(request.headers.get("Content-Type").value_or(""));
+  Wish wish;
+  if (boundary) {
+    Form form(std::move(*boundary));
+    auto read = co_await form.read(*request.body);
+    if (!read) co_return refuse(problem_of(read.error()));
+    wish = std::move(*read);
+  } else {
+    auto read = co_await http::read_all(*request.body, kPreviewBytesMax);
+    if (!read) co_return refuse(problem_of(read.error()));
+    wish.picture = std::move(*read);
+  }
+  for (const auto& [name, value] : request.query) wish.fields.emplace(name, value);
+  if (wish.picture.empty()) {
+    co_return refuse(Problem{.status = 400,
+                             .code = "missing_file",
+                             .detail = "There is no picture in the request",
+                             .hint = "Send it as the body (curl --data-binary @photo.jpg) or as the part 'file'"});
+  }
+  co_return wish;
+}
+
+// The recipe with the one output that is asked for.
+Checked<image::Recipe> recipe_of(const Wish& wish, const std::string& fallback) {
+  const auto given = wish.fields.find("recipe");
+  const std::string text(given == wish.fields.end() ? fallback : given->second);
+  auto recipe = image::parse_recipe(text);
+  if (!recipe) {
+    Problem problem = wrong_parameter("recipe", text, "a built-in name, the compact form or JSON");
+    problem.detail = recipe.error().message;
+    return refuse(std::move(problem));
+  }
+  if (recipe->outputs.size() == 1) return std::move(*recipe);
+  const auto asked = wish.fields.find("output");
+  const std::string name = asked == wish.fields.end() ? "" : asked->second;
+  std::string names;
+  for (auto& output : recipe->outputs) {
+    if (output.name == name) {
+      output.name.clear();
+      return image::Recipe{.outputs = {std::move(output)}};
+    }
+    names += (names.empty() ? "" : ", ") + output.name;
+  }
+  return refuse(wrong_parameter("output", name, "one of the recipe's outputs: " + names));
+}
+
+// Whatever an engine says is about the picture that came with the request: the client's to change, not ours.
+Problem picture_problem(const Error& error) {
+  Problem problem = problem_of(error);
+  switch (error.code) {
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kNotAnImage:
+    case ErrorCode::kUnsupportedFormat:
+    case ErrorCode::kTruncated:
+    case ErrorCode::kDecodeFailed:
+    case ErrorCode::kEngineCrash:
+    case ErrorCode::kEngineTimeout:
+      problem.status = 422;
+      break;
+    default:
+      break;
+  }
+  return problem;
+}
+
+std::string note_of(const image::Rendition& rendition) {
+  std::string note;
+  const auto add = [&note](bool holds, std::string_view word) {
+    if (holds) note += fmt::format("{}{}", note.empty() ? "" : ", ", word);
+  };
+  add(rendition.source_kept, "source_kept");
+  add(rendition.fitted, "fitted");
+  add(rendition.first_frame, "first_frame");
+  return note;
+}
+
+double milliseconds_between(Steady::time_point from, Steady::time_point to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+http::Response picture_response(std::uint64_t bytes_in, image::Rendered rendered) {
+  auto& rendition = rendered.renditions.front();
+  http::Response response{.status = 200, .headers = {}, .body = {}};
+  auto& headers = response.headers;
+  headers.set("Content-Type", std::string(image::media_type(rendition.format)));
+  headers.set("Cache-Control", "no-store");
+  // The picture's bytes came from elsewhere: nothing in it may run on this origin.
+  headers.set("Content-Security-Policy", "sandbox");
+  const auto& source = rendered.source;
+  headers.set("Pixmill-Source",
+              fmt::format("format={} width={} height={} frames={} bytes={}", image::format_name(source.format),
+                          source.width_px, source.height_px, source.frames, bytes_in));
+  headers.set("Pixmill-Output",
+              fmt::format("format={} width={} height={} bytes={}", image::format_name(rendition.format),
+                          rendition.width_px, rendition.height_px, rendition.bytes.size()) +
+                  (rendition.quality > 0 ? fmt::format(" quality={}", rendition.quality) : ""));
+  const std::string note = note_of(rendition);
+  if (!note.empty()) headers.set("Pixmill-Note", note);
+  response.body = std::move(rendition.bytes);
+  return response;
+}
+
+}  // namespace
+
+void Preview::add_routes(http::Router& router) { router.add("POST", "/v1/preview", checked(this, &Preview::create)); }
+
+Task<Checked<http::Response>> Preview::create(http::Request& request) {
+  if (context_.parts.engines == nullptr || under_way_ >= kPreviewsMax) {
+    co_return refuse(problem_of(Error{.code = ErrorCode::kUnavailable,
+                                      .message = "Too many previews are under way; try again in a moment",
+                                      .detail = {}}));
+  }
+  // Given back however this coroutine ends.
+  struct Place {
+    std::uint32_t& taken;
+    explicit Place(std::uint32_t& count) : taken(count) { ++taken; }
+    ~Place() { --taken; }
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+  } const place(under_way_);
+
+  const auto begun = Steady::now();
+  PIXMILL_API_TRY(const Wish wish, co_await read_wish(request));
+  PIXMILL_API_TRY(const image::Recipe recipe, recipe_of(wish, context_.options.default_recipe));
+  const auto received = Steady::now();
+  auto rendered = co_await context_.parts.engines->render(wish.picture, recipe);
+  if (!rendered) co_return refuse(picture_problem(rendered.error()));
+  auto response = picture_response(wish.picture.size(), std::move(*rendered));
+  response.headers.set("Server-Timing",
+                       fmt::format("receive;dur={:.1f}, render;dur={:.1f}", milliseconds_between(begun, received),
+                                   milliseconds_between(received, Steady::now())));
+  co_return response;
+}
+
+}  // namespace pixmill::api
