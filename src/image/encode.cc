@@ -138,9 +138,10 @@ int save(VipsImage* image, const EncodeOptions& options, gboolean strip, void** 
       return vips_webpsave_buffer(image, bytes, size, "Q", std::max(options.quality, 1), "lossless", lossless, "effort",
                                   options.effort ? effort_on_scale(*options.effort, 0, 6) : 2, "strip", strip, nullptr);
     case Format::kAvif:
+      // Effort 5, speed 4 of its encoder, is the most that large pictures can have within their deadline.
       return vips_heifsave_buffer(image, bytes, size, "Q", std::max(options.quality, 1), "lossless", lossless,
                                   "compression", VIPS_FOREIGN_HEIF_COMPRESSION_AV1, "effort",
-                                  options.effort.value_or(1), "strip", strip, nullptr);
+                                  options.effort ? effort_on_scale(*options.effort, 1, 5) : 1, "strip", strip, nullptr);
     case Format::kGif:
       return vips_gifsave_buffer(image, bytes, size, "effort", options.effort.value_or(4), "strip", strip, nullptr);
     default:
