@@ -20,12 +20,10 @@ TEST(P30, NoLoaderIsOpenButThoseThatAreNeeded) {
 TEST(P30, LibvipsRefusesToLoadUntrustedFormatsEvenWhenAskedByName) {
   ASSERT_TRUE(start_vips());
   Picture picture;
-  // From files, since libvips 8.14 does not free the buffer of a load that it blocks.
   for (const int failed :
        {vips_svgload("/dev/null", picture.out(), nullptr), vips_magickload("/dev/null", picture.out(), nullptr),
         vips_matload("/dev/null", picture.out(), nullptr), vips_ppmload("/dev/null", picture.out(), nullptr),
-        vips_openexrload("/dev/null", picture.out(), nullptr), vips_fitsload("/dev/null", picture.out(), nullptr),
-        vips_jpegload("/dev/null", picture.out(), nullptr)}) {
+        vips_fitsload("/dev/null", picture.out(), nullptr), vips_jpegload("/dev/null", picture.out(), nullptr)}) {
     EXPECT_NE(failed, 0);
   }
   EXPECT_THAT(take_vips_message(), testing::HasSubstr("blocked"));
