@@ -230,6 +230,7 @@ TEST(Pool, TriesLessAndLessOftenWhenEnginesStopStarting) {
   PoolOptions options = test_options();
   options.executable = program;
   TestPool pool(options);
+  pool.run_until([&] { return pool->pids().size() == 2; });  // one still starting would outlive the program's name
   std::filesystem::remove(program);
   const auto working = pool.begin_render("evil:hang");
   for (const int pid : pool->pids()) kill(pid, SIGKILL);
