@@ -93,15 +93,31 @@ Result<std::string> encode_with_jpeg(const Picture& picture, const EncodeOptions
   return encoded;
 }
 
+// What encoders need to write an animation.
+bool belongs_to_animation(std::string_view field) {
+  return field == VIPS_META_PAGE_HEIGHT || field == VIPS_META_N_PAGES || field == "delay" || field == "loop";
+}
+
+// libvips makes EXIF, comments and text anew from fields of many names, so those that may stay are named, not the
+// others.
+void remove_fields(VipsImage* image, Metadata wanted) {
+  char** const names = vips_image_get_fields(image);
+  for (char** name = names; name != nullptr && *name != nullptr; ++name) {
+    const std::string_view field = *name;
+    const bool is_replaced = field == VIPS_META_EXIF_NAME || field == VIPS_META_XMP_NAME ||
+                             field == VIPS_META_IPTC_NAME || field == VIPS_META_PHOTOSHOP_NAME ||
+                             field == VIPS_META_ICC_NAME || field == VIPS_META_ORIENTATION;
+    if (is_replaced || (wanted != Metadata::kKeep && !belongs_to_animation(field))) vips_image_remove(image, *name);
+  }
+  g_strfreev(names);
+}
+
 // The same pixels with no metadata but what is to be kept.
 Result<Picture> with_metadata(const Picture& picture, const EncodeOptions& options) {
   Picture own;
   if (vips_copy(picture.get(), own.out(), nullptr) != 0) return vips_failed();
   const KeptMetadata metadata = metadata_of(picture, options);
-  for (const char* name : {VIPS_META_EXIF_NAME, VIPS_META_XMP_NAME, VIPS_META_IPTC_NAME, VIPS_META_PHOTOSHOP_NAME,
-                           VIPS_META_ICC_NAME, VIPS_META_ORIENTATION}) {
-    vips_image_remove(own.get(), name);
-  }
+  remove_fields(own.get(), options.metadata);
   if (!metadata.exif.empty()) {
     vips_image_set_blob_copy(own.get(), VIPS_META_EXIF_NAME, metadata.exif.data(), metadata.exif.size());
   }

@@ -1,10 +1,13 @@
 // What recipes do to pictures, seen in the files that come out.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <vips/vips.h>
 
 #include "image/jpeg_segments.h"
+#include "image/picture.h"
 #include "image/render.h"
 #include "image/tiff_directory.h"
+#include "image/vips_runtime.h"
 #include "tests/support/test_pictures.h"
 
 namespace pixmill::image {
@@ -217,6 +220,48 @@ TEST(Outputs, TheProfileStaysWhenAsked) {
   EXPECT_NE(png.find("iCCP"), std::string::npos);
   EXPECT_NE(rendered(source, "format=webp icc=keep").bytes.find("ICCP"), std::string::npos);
   EXPECT_EQ(rendered(source, "format=webp").bytes.find("ICCP"), std::string::npos);
+}
+
+std::size_t count_of(std::string_view text, std::string_view part) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(part); at != std::string_view::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+TEST(P34, KeepingTheProfileOrTheCopyrightKeepsNothingElse) {
+  for (const Format from : {Format::kJpeg, Format::kPng, Format::kWebp, Format::kTiff}) {
+    const std::string source = make_picture({.format = from, .metadata = true, .icc = "p3"});
+    for (const std::string to : {"jpeg", "png", "webp", "avif", "gif", "tiff"}) {
+      const Rendition profiled = rendered(source, "format=" + to + " icc=keep");
+      EXPECT_EQ(count_of(profiled.bytes, kSecret), 0U) << format_name(from) << " to " << to;
+      const Rendition copyright = rendered(source, "format=" + to + " metadata=copyright");
+      // The artist alone, which libvips 8.14 writes into a PNG before and after its pixels.
+      EXPECT_LE(count_of(copyright.bytes, kSecret), to == "png" ? 2U : 1U) << format_name(from) << " to " << to;
+    }
+  }
+}
+
+TEST(P32, AnyNameOfAnAvifHasItsLimit) {
+  Limits limits;
+  limits.avif_pixels_max = 64 * 48 - 1;
+  EXPECT_EQ(error_of(make_picture({.format = Format::kAvif}), "compress", limits), ErrorCode::kTooLarge);
+  EXPECT_EQ(error_of(make_picture({.format = Format::kHeif}), "compress", limits), ErrorCode::kTooLarge);
+}
+
+TEST(Outputs, FloatSamplesKeepColourAndAlpha) {
+  ASSERT_TRUE(start_vips());
+  const float half[] = {0.5F, 0.5F, 0.5F, 1.0F};
+  Picture pixel(vips_image_new_from_memory(half, sizeof(half), 1, 1, 4, VIPS_FORMAT_FLOAT));
+  Picture named;
+  ASSERT_EQ(vips_copy(pixel.get(), named.out(), "interpretation", VIPS_INTERPRETATION_scRGB, nullptr), 0);
+  void* bytes = nullptr;
+  std::size_t size = 0;
+  ASSERT_EQ(vips_tiffsave_buffer(named.get(), &bytes, &size, nullptr), 0);
+  const std::string source(static_cast<const char*>(bytes), size);
+  g_free(bytes);
+  const SeenPicture seen = see(rendered(source, "format=png").bytes);
+  EXPECT_EQ(seen.alpha_at(0, 0), 255);
+  EXPECT_NEAR(seen.at(0, 0)[0], 188, 2);  // half the light
 }
 
 TEST(Outputs, ManyFromOneDecode) {
