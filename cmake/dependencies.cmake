@@ -12,6 +12,7 @@ find_package(JPEG REQUIRED)
 pkg_check_modules(CARES REQUIRED IMPORTED_TARGET libcares)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(VIPS REQUIRED IMPORTED_TARGET vips)
+pkg_check_modules(ZIMG REQUIRED IMPORTED_TARGET zimg)
 # Its -pthread would keep the precompiled header from being used.
 set_property(TARGET PkgConfig::VIPS PROPERTY INTERFACE_COMPILE_OPTIONS "")
 find_package(prometheus-cpp REQUIRED)

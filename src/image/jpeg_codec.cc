@@ -13,6 +13,7 @@
 #include <jerror.h>
 
 #include "image/jpeg/quantisation.h"
+#include "image/planes.h"
 #include "image/truncation.h"
 
 namespace pixmill::image {
@@ -223,9 +224,6 @@ class Compressor {
 // A guess at a JPEG's size, so that the buffer seldom grows.
 std::size_t guess_bytes(SizePx size) { return 16'384 + std::size_t{size.width} * size.height / 8; }
 
-// Chroma at half the resolution is not seen at usual qualities; whoever asks for 90 or more wants it whole.
-constexpr int kFullChromaQuality = 90;
-
 // How much finer than wanted a coefficient is written first, so that it can be rounded with care when it is coded for
 // good. A dead zone needs to know high frequencies, most of which become 0, only to a half: that saves a tenth of the
 // time, and costs no bytes at equal SSIMULACRA2.
@@ -251,17 +249,31 @@ void set_steps(jpeg_compress_struct& info, int number, jpeg::Channel channel, co
   jpeg_add_quant_table(&info, number, steps.data(), kAsTheyAre, TRUE);
 }
 
-void set_up_pixel_encoder(jpeg_compress_struct& info, SizePx size, std::uint32_t bands, const JpegOptions& options) {
-  info.image_width = size.width;
-  info.image_height = size.height;
-  info.input_components = static_cast<int>(bands);
-  info.in_color_space = bands == 1 ? JCS_GRAYSCALE : JCS_RGB;
+// What is given to the encoder: grey or, by default, RGB.
+struct Input {
+  SizePx size;
+  std::uint32_t bands = 3;
+  J_COLOR_SPACE colours = JCS_RGB;
+  bool halves_chroma = true;
+};
+
+void start_encoder(jpeg_compress_struct& info, const Input& input, const JpegOptions& options) {
+  info.image_width = input.size.width;
+  info.image_height = input.size.height;
+  info.input_components = static_cast<int>(input.bands);
+  info.in_color_space = input.bands == 1 ? JCS_GRAYSCALE : input.colours;
   jpeg_set_defaults(&info);
   set_steps(info, 0, jpeg::Channel::kLuma, options);
   set_steps(info, 1, jpeg::Channel::kChroma, options);
-  if (bands == 3 && options.quality >= kFullChromaQuality) {
+  if (input.bands == 3 && !input.halves_chroma) {
     info.comp_info[0].h_samp_factor = 1;
     info.comp_info[0].v_samp_factor = 1;
+  }
+  info.raw_data_in = input.colours == JCS_YCbCr ? TRUE : FALSE;
+  jpeg_start_compress(&info, TRUE);
+  if (!options.icc.empty()) {
+    jpeg_write_icc_profile(&info, reinterpret_cast<const JOCTET*>(options.icc.data()),
+                           static_cast<unsigned>(options.icc.size()));
   }
 }
 
@@ -300,7 +312,99 @@ void read_rows(jpeg_decompress_struct& info, std::uint8_t* bytes) {
   jpeg_finish_decompress(&info);
 }
 
+// ---- planes
+
+// At most 4 rows of blocks of 8 lines each are a row of MCUs.
+constexpr std::uint32_t kLinesMax = 32;
+constexpr int kComponentsMax = 3;
+
+struct LinePointers {
+  JSAMPROW lines[kComponentsMax][kLinesMax];
+  JSAMPARRAY components[kComponentsMax];
+};
+
+// The lines of row `y` of MCUs, of which a component has `count`. What lies below the plane is the last line again: it
+// is not read, and nothing is written there.
+void point_at(LinePointers& pointers, unsigned component, Plane& plane, std::uint32_t y, std::uint32_t count) {
+  constexpr std::uint32_t kBlockSide = 8;
+  const std::uint32_t room = (plane.size.height + kBlockSide - 1) / kBlockSide * kBlockSide;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    pointers.lines[component][i] = plane.row(std::min(y * count + i, room - 1));
+  }
+  pointers.components[component] = pointers.lines[component];
+}
+
+bool has_planes(const jpeg_decompress_struct& info) {
+  if (info.num_components == 1) return info.jpeg_color_space == JCS_GRAYSCALE;
+  return info.num_components == kComponentsMax && info.jpeg_color_space == JCS_YCbCr;
+}
+
+// After the output's size is known.
+Result<Planes> make_planes(const jpeg_decompress_struct& info) {
+  Planes planes;
+  for (int i = 0; i < info.num_components; ++i) {
+    const jpeg_component_info& component = info.comp_info[i];
+    // Blocks are written whole.
+    const auto block = static_cast<std::uint32_t>(component.DCT_scaled_size);
+    PIXMILL_TRY(Plane plane,
+                make_plane({.width = component.width_in_blocks * block, .height = component.height_in_blocks * block}));
+    plane.size = {.width = component.downsampled_width, .height = component.downsampled_height};
+    constexpr double kBlockSide = 8;
+    const double scale = block / kBlockSide;
+    plane.across = scale * component.h_samp_factor / info.max_h_samp_factor;
+    plane.down = scale * component.v_samp_factor / info.max_v_samp_factor;
+    planes.push_back(std::move(plane));
+  }
+  return planes;
+}
+
+void read_planes(jpeg_decompress_struct& info, Planes& planes) {
+  LinePointers pointers;
+  const auto lines = static_cast<JDIMENSION>(info.max_v_samp_factor * info.min_DCT_scaled_size);
+  for (std::uint32_t y = 0; info.output_scanline < info.output_height; ++y) {
+    for (unsigned i = 0; i < planes.size(); ++i) {
+      const jpeg_component_info& component = info.comp_info[i];
+      point_at(pointers, i, planes[i], y,
+               static_cast<std::uint32_t>(component.v_samp_factor * component.DCT_scaled_size));
+    }
+    jpeg_read_raw_data(&info, pointers.components, lines);
+  }
+  jpeg_finish_decompress(&info);
+}
+
+// Fills up the last blocks with what is beside them.
+void fill_blocks(Plane& plane) {
+  constexpr std::uint32_t kBlockSide = 8;
+  const auto up = [](std::uint32_t side) { return (side + kBlockSide - 1) / kBlockSide * kBlockSide; };
+  const std::uint32_t width = up(plane.size.width);
+  for (std::uint32_t y = 0; y < plane.size.height; ++y) {
+    std::uint8_t* const row = plane.row(y);
+    std::fill(row + plane.size.width, row + width, row[plane.size.width - 1]);
+  }
+  for (std::uint32_t y = plane.size.height; y < up(plane.size.height); ++y) {
+    std::copy_n(plane.row(plane.size.height - 1), width, plane.row(y));
+  }
+}
+
+void write_planes(jpeg_compress_struct& info, Planes& planes) {
+  LinePointers pointers;
+  constexpr int kBlockSide = 8;
+  const auto lines = static_cast<JDIMENSION>(info.max_v_samp_factor * kBlockSide);
+  for (std::uint32_t y = 0; info.next_scanline < info.image_height; ++y) {
+    for (unsigned i = 0; i < planes.size(); ++i) {
+      point_at(pointers, i, planes[i], y, static_cast<std::uint32_t>(info.comp_info[i].v_samp_factor * kBlockSide));
+    }
+    jpeg_write_raw_data(&info, pointers.components, lines);
+  }
+  jpeg_finish_compress(&info);
+}
+
 }  // namespace
+
+bool halves_chroma(int quality) {
+  constexpr int kFullChromaQuality = 90;
+  return quality < kFullChromaQuality;
+}
 
 Result<Pixels> decode_jpeg(std::string_view source, std::uint32_t shrink) {
   JpegTrap trap;
@@ -343,12 +447,7 @@ Result<std::string> encode_jpeg(SizePx size, std::uint32_t bands, const RowSourc
   bool row_missing = false;
   const bool done = guarded(trap, [&] {
     compressor.open(trap, out);
-    set_up_pixel_encoder(info, size, bands, options);
-    jpeg_start_compress(&info, TRUE);
-    if (!options.icc.empty()) {
-      jpeg_write_icc_profile(&info, reinterpret_cast<const JOCTET*>(options.icc.data()),
-                             static_cast<unsigned>(options.icc.size()));
-    }
+    start_encoder(info, {.size = size, .bands = bands, .halves_chroma = halves_chroma(options.quality)}, options);
     while (info.next_scanline < size.height && !row_missing) {
       const std::uint8_t* bytes = rows(info.next_scanline);
       row_missing = bytes == nullptr;
@@ -359,6 +458,53 @@ Result<std::string> encode_jpeg(SizePx size, std::uint32_t bands, const RowSourc
   });
   if (!done) return encoding_failed(trap);
   if (row_missing) return fail(ErrorCode::kDecodeFailed, "the picture could not be read to its end");
+  return code_well(out, options);
+}
+
+Result<Planes> decode_jpeg_planes(std::string_view source, std::uint32_t shrink) {
+  JpegTrap trap;
+  Decompressor decompressor;
+  jpeg_decompress_struct& info = decompressor.info;
+  bool suits = false;
+  const bool opened = guarded(trap, [&] {
+    decompressor.open(trap, source);
+    suits = has_planes(info);
+    info.out_color_space = info.jpeg_color_space;
+    info.raw_data_out = TRUE;
+    info.scale_num = 1;
+    info.scale_denom = shrink;
+    jpeg_calc_output_dimensions(&info);
+  });
+  if (!opened) return decoding_failed(trap, source);
+  if (!suits) return fail(ErrorCode::kUnsupportedFormat, "the jpeg file is neither grey nor YCbCr");
+  PIXMILL_TRY(Planes planes, make_planes(info));
+  const bool read = guarded(trap, [&] {
+    jpeg_start_decompress(&info);
+    read_planes(info, planes);
+  });
+  if (!read) return decoding_failed(trap, source);
+  PIXMILL_RETURN_IF_ERROR(check_damage(trap, decompressor.has_several_scans, source));
+  return planes;
+}
+
+Result<std::string> encode_jpeg_planes(Planes& planes, const JpegOptions& options) {
+  PIXMILL_CHECK(planes.size() == 1 || planes.size() == kComponentsMax);
+  const SizePx size = planes[0].size;
+  const Input input{.size = size,
+                    .bands = static_cast<std::uint32_t>(planes.size()),
+                    .colours = JCS_YCbCr,
+                    .halves_chroma = planes.size() > 1 && planes[1].size != size};
+  for (Plane& plane : planes) fill_blocks(plane);
+  JpegTrap trap;
+  std::string out(guess_bytes(size), '\0');
+  Compressor compressor;
+  jpeg_compress_struct& info = compressor.info;
+  const bool done = guarded(trap, [&] {
+    compressor.open(trap, out);
+    start_encoder(info, input, options);
+    write_planes(info, planes);
+  });
+  if (!done) return encoding_failed(trap);
   return code_well(out, options);
 }
 

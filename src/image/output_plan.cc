@@ -75,7 +75,8 @@ Result<OutputPlan> plan_output(const Header& header, const Facts& facts, const O
   plan.encode = encode_options(output, choose_format(output, header, facts));
   PIXMILL_RETURN_IF_ERROR(check_sides(plan.size, plan.encode.format));
   plan.animated = header.frames > 1 && can_be_animated(header.format) && can_be_animated(plan.encode.format);
-  plan.keeps_pixels = !adjusts(output) && !rearranges(output) && resize.scaled == upright && resize.canvas == upright;
+  plan.adjusts = adjusts(output);
+  plan.keeps_pixels = !plan.adjusts && !rearranges(output) && resize.scaled == upright && resize.canvas == upright;
   return plan;
 }
 

@@ -16,6 +16,7 @@ struct OutputPlan {
   EncodeOptions encode;
   SizePx size;                // of the result; what trimming takes away is not known yet
   bool keeps_pixels = false;  // upright, they go out as they came in
+  bool adjusts = false;       // colours or detail are changed
   bool animated = false;      // all frames are wanted
 };
 

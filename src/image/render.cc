@@ -14,6 +14,7 @@
 #include "image/output_plan.h"
 #include "image/steps.h"
 #include "image/strip_metadata.h"
+#include "image/through_planes.h"
 #include "image/tiff_directory.h"
 #include "image/transform.h"
 #include "image/truncation.h"
@@ -206,6 +207,25 @@ Result<Rendition> finish(const Source& source, const OutputPlan& plan, Encoded e
   return rendition;
 }
 
+// The outputs that need no pixels; nullopt for the others.
+Result<std::vector<std::optional<Encoded>>> encode_without_pixels(const Source& source,
+                                                                  const std::vector<OutputPlan>& plans) {
+  std::vector<std::optional<Encoded>> encoded;
+  std::vector<std::optional<PlanarPlan>> planar;
+  ThroughPlanes planes(source.bytes, source.header.format, source.facts);
+  for (const OutputPlan& plan : plans) {
+    encoded.push_back(encode_directly(source, plan));
+    if (encoded.back()) encoded.back()->size = plan.size;
+    planar.push_back(encoded.back() ? std::nullopt : planes.expect(plan));
+  }
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    if (planar[i]) {
+      PIXMILL_TRY(encoded[i], planes.encode(plans[i], *planar[i]));
+    }
+  }
+  return encoded;
+}
+
 Result<std::vector<Rendition>> render_outputs(const Source& source, Picture opened, const Recipe& recipe,
                                               const Limits& limits) {
   std::vector<OutputPlan> plans;
@@ -213,20 +233,17 @@ Result<std::vector<Rendition>> render_outputs(const Source& source, Picture open
     PIXMILL_TRY(const OutputPlan plan, plan_output(source.header, source.facts, output, limits));
     plans.push_back(plan);
   }
-  std::vector<std::optional<Encoded>> direct;
+  PIXMILL_TRY(std::vector<std::optional<Encoded>> encoded, encode_without_pixels(source, plans));
   SharedPixels pixels(source, std::move(opened));
-  for (const OutputPlan& plan : plans) {
-    std::optional<Encoded> encoded = encode_directly(source, plan);
-    if (encoded) encoded->size = plan.size;
-    if (!encoded) pixels.expect(plan);
-    direct.push_back(std::move(encoded));
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    if (!encoded[i]) pixels.expect(plans[i]);
   }
   std::vector<Rendition> renditions;
   for (std::size_t i = 0; i < plans.size(); ++i) {
-    if (!direct[i]) {
-      PIXMILL_TRY(direct[i], pixels.encode(plans[i], limits));
+    if (!encoded[i]) {
+      PIXMILL_TRY(encoded[i], pixels.encode(plans[i], limits));
     }
-    PIXMILL_TRY(Rendition rendition, finish(source, plans[i], std::move(*direct[i])));
+    PIXMILL_TRY(Rendition rendition, finish(source, plans[i], std::move(*encoded[i])));
     renditions.push_back(std::move(rendition));
   }
   return renditions;

@@ -1,0 +1,74 @@
+#include "image/through_planes.h"
+
+#include <utility>
+
+#include "image/encode.h"
+#include "image/jpeg_codec.h"
+#include "image/jpeg_segments.h"
+#include "image/tiff_directory.h"
+#include "image/xmp.h"
+
+namespace pixmill::image {
+
+std::optional<PlanarPlan> ThroughPlanes::expect(const OutputPlan& plan) {
+  const bool colours_stay = facts_.is_srgb || plan.encode.keep_icc;
+  if (format_ != Format::kJpeg || plan.encode.format != Format::kJpeg || !colours_stay) return std::nullopt;
+  const auto planar = plan_planar(plan, facts_);
+  if (planar) shrink_ = std::min(shrink_.value_or(planar_shrink(*planar)), planar_shrink(*planar));
+  return planar;
+}
+
+Result<std::optional<Encoded>> ThroughPlanes::encode(const OutputPlan& plan, const PlanarPlan& planar) {
+  const auto encoded = [&]() -> Result<Encoded> {
+    if (!decoded_) {
+      PIXMILL_TRY(decoded_, decode_jpeg_planes(source_, shrink_.value_or(1)));
+    }
+    PIXMILL_TRY(Planes planes, scaled(plan, planar));
+    return encode_planes(planes, plan);
+  };
+  Result<Encoded> result = encoded();
+  if (!result) {
+    if (result.error().code == ErrorCode::kUnsupportedFormat) return std::nullopt;
+    return std::unexpected(std::move(result).error());
+  }
+  if (plan.output->max_bytes && result->bytes.size() > *plan.output->max_bytes) return std::nullopt;
+  result->size = plan.size;
+  return std::move(*result);
+}
+
+Result<Planes> ThroughPlanes::scaled(const OutputPlan& plan, const PlanarPlan& planar) const {
+  Planes planes;
+  for (const Plane& source : *decoded_) {
+    const bool is_luma = planes.empty();
+    const std::uint32_t step = !is_luma && halves_chroma(plan.encode.quality) ? 2 : 1;
+    PIXMILL_TRY(Plane resized, resize_plane(source, plane_region(planar, source, step), plane_size(planar, step)));
+    PIXMILL_TRY(Plane turned, turn_plane(std::move(resized), planar.orientation));
+    planes.push_back(std::move(turned));
+  }
+  return planes;
+}
+
+Result<Encoded> ThroughPlanes::encode_planes(Planes& planes, const OutputPlan& plan) const {
+  const EncodeOptions& encode = plan.encode;
+  const JpegMetadata metadata = read_jpeg_metadata(source_);
+  std::string exif;
+  std::string xmp;
+  if (encode.metadata == Metadata::kCopyright) exif = exif_copyright(metadata.exif);
+  if (encode.metadata == Metadata::kKeep) {
+    exif = exif_made_upright(metadata.exif);
+    xmp = xmp_made_upright(metadata.xmp);
+  }
+  JpegOptions options{.tables = encode.tables,
+                      .rounding = jpeg_rounding(encode),
+                      .progressive = encode.progressive.value_or(true),
+                      .exif = exif,
+                      .xmp = xmp};
+  if (encode.keep_icc) options.icc = metadata.icc;
+  const auto at_quality = [&](int quality) {
+    options.quality = quality;
+    return encode_jpeg_planes(planes, options);
+  };
+  return fit_quality(at_quality, encode.quality, plan.output->max_bytes);
+}
+
+}  // namespace pixmill::image

@@ -1,0 +1,44 @@
+// From JPEG to JPEG of another size, or turned, through planes of luma and chroma instead of pixels: several times as
+// fast, and no worse. One decode serves all outputs that can go this way. Blocking; any thread.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "base/error.h"
+#include "image/fit_bytes.h"
+#include "image/format.h"
+#include "image/output_plan.h"
+#include "image/planar_plan.h"
+#include "image/planes.h"
+#include "image/steps.h"
+
+namespace pixmill::image {
+
+class ThroughPlanes {
+ public:
+  // `source` and `facts` outlive this.
+  ThroughPlanes(std::string_view source, Format format, const Facts& facts)
+      : source_(source), format_(format), facts_(facts) {}
+
+  // Before encode(): how an output goes this way; nullopt when it does not.
+  [[nodiscard]] std::optional<PlanarPlan> expect(const OutputPlan& plan);
+
+  // nullopt when the picture, or this output of it, is to go through pixels after all. Errors: kTruncated and
+  // kDecodeFailed for damage, kTooLarge when memory ran out, kInternal.
+  [[nodiscard]] Result<std::optional<Encoded>> encode(const OutputPlan& plan, const PlanarPlan& planar);
+
+ private:
+  [[nodiscard]] Result<Planes> scaled(const OutputPlan& plan, const PlanarPlan& planar) const;
+  [[nodiscard]] Result<Encoded> encode_planes(Planes& planes, const OutputPlan& plan) const;
+
+  std::string_view source_;
+  Format format_;
+  const Facts& facts_;
+  std::optional<std::uint32_t> shrink_;
+  std::optional<Planes> decoded_;
+};
+
+}  // namespace pixmill::image
