@@ -56,8 +56,9 @@ def cut(path, width, height):
     return picture.resize((width, height), Image.LANCZOS, box=box)
 
 
-def main():
-    folder = pathlib.Path(sys.argv[1])
+def make(folder):
+    if all((folder / name).exists() for name in SETS):
+        return
     found = sources(unpack(folder))
     for name, (width, height, count) in SETS.items():
         target = folder / name
@@ -70,8 +71,8 @@ def main():
             cut(path, width, height).save(partial / f"{number:03d}.jpg", quality=90, subsampling=2)
         partial.rename(target)
         files = list(target.iterdir())
-        print(f"{name}: {len(files)} files, mean {sum(f.stat().st_size for f in files) / len(files) / 1000:.0f} kB")
+        print(f"{name}: {len(files)} files, mean {sum(f.stat().st_size for f in files) / len(files) / 1000:.0f} kB", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main()
+    make(pathlib.Path(sys.argv[1]))

@@ -1,6 +1,6 @@
 // Prints how much a picture lost against its original: SSIMULACRA2, SSIM and PSNR, one line, separated by spaces
-// (SSIM is nan below 11 pixels). Reads
-// whatever libvips reads; colours become sRGB, transparency becomes white, orientation is applied. Build:
+// (SSIM is nan below 11 pixels). Reads whatever libvips reads; colours become sRGB, transparency becomes white,
+// orientation is applied. Build:
 // `ninja score`; run: `score ORIGINAL DISTORTED`, or `score --repeat N ORIGINAL DISTORTED` for the CPU time too.
 #include <fmt/format.h>
 #include <time.h>
@@ -9,60 +9,17 @@
 #include <charconv>
 #include <cstring>
 #include <limits>
-#include <string>
 #include <string_view>
-#include <vector>
 
-#include "image/picture.h"
+#include "bench/micro/pixels.h"
 #include "image/quality_metric.h"
 #include "image/vips_runtime.h"
 
 namespace {
 
 using namespace pixmill;
-using image::Picture;
-
-struct Pixels {
-  std::uint32_t width_px = 0;
-  std::uint32_t height_px = 0;
-  std::vector<std::uint8_t> bytes;
-
-  [[nodiscard]] image::RgbView view() const {
-    return {.bytes = bytes, .width_px = width_px, .height_px = height_px, .stride_bytes = std::size_t{3} * width_px};
-  }
-};
-
-// Opaque sRGB of 8 bits. Of a profile that is there, libvips asks the colour engine; without one it takes sRGB.
-Result<Pixels> read_pixels(const char* path) {
-  const Picture loaded(vips_image_new_from_file(path, nullptr));
-  if (loaded.get() == nullptr) return image::vips_failed();
-  Picture upright;
-  Picture rgb;
-  Picture opaque;
-  Picture bytes;
-  if (vips_autorot(loaded.get(), upright.out(), nullptr) != 0) return image::vips_failed();
-  const bool has_profile = vips_image_get_typeof(upright.get(), VIPS_META_ICC_NAME) != 0;
-  const int converted = has_profile ? vips_icc_transform(upright.get(), rgb.out(), "srgb", "embedded",
-                                                         static_cast<gboolean>(true), nullptr)
-                                    : vips_colourspace(upright.get(), rgb.out(), VIPS_INTERPRETATION_sRGB, nullptr);
-  if (converted != 0) return image::vips_failed();
-  VipsArrayDouble* white = vips_array_double_newv(3, 255.0, 255.0, 255.0);
-  const int flattened = vips_image_hasalpha(rgb.get()) != 0
-                            ? vips_flatten(rgb.get(), opaque.out(), "background", white, nullptr)
-                            : vips_copy(rgb.get(), opaque.out(), nullptr);
-  vips_area_unref(VIPS_AREA(white));
-  if (flattened != 0 || vips_cast_uchar(opaque.get(), bytes.out(), nullptr) != 0) return image::vips_failed();
-  if (bytes.get()->Bands != 3) return fail(ErrorCode::kUnsupportedFormat, "not a picture in red, green and blue");
-  std::size_t size = 0;
-  void* memory = vips_image_write_to_memory(bytes.get(), &size);
-  if (memory == nullptr) return image::vips_failed();
-  const auto* first = static_cast<const std::uint8_t*>(memory);
-  Pixels pixels{.width_px = static_cast<std::uint32_t>(bytes.get()->Xsize),
-                .height_px = static_cast<std::uint32_t>(bytes.get()->Ysize),
-                .bytes = std::vector<std::uint8_t>(first, first + size)};
-  g_free(memory);
-  return pixels;
-}
+using bench::Pixels;
+using bench::read_pixels;
 
 double cpu_ms() {
   timespec time{};
