@@ -68,6 +68,52 @@ Graph make_graph(SizePx from, const Region& region, SizePx to) {
   return Graph(zimg_filter_graph_build(&source, &target, &params));
 }
 
+struct GraphKey {
+  SizePx from;
+  Region region;
+  SizePx to;
+  bool operator==(const GraphKey&) const = default;
+};
+
+// Making a graph computes a filter for every row and column, which for a thumbnail takes as long as using it. Pictures
+// of one job often have one size, and both planes of chroma always do, so the last graphs are kept. Not thread-safe.
+class GraphCache {
+ public:
+  // nullptr when it could not be made; else valid until the next call.
+  const zimg_filter_graph* find(const GraphKey& key) {
+    const auto known = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& kept) { return kept.key == key; });
+    if (known != kept_.end()) {
+      std::rotate(kept_.begin(), known, known + 1);
+      return kept_.front().graph.get();
+    }
+    Graph graph = make_graph(key.from, key.region, key.to);
+    if (!graph) return nullptr;
+    // The filters of a picture with long sides are not worth their memory.
+    constexpr std::uint32_t kSidesMax = 20'000;
+    constexpr std::size_t kCapacity = 12;
+    if (key.from.width + key.from.height > kSidesMax) {
+      too_large_to_keep_ = std::move(graph);
+      return too_large_to_keep_.get();
+    }
+    if (kept_.size() == kCapacity) kept_.pop_back();
+    kept_.insert(kept_.begin(), {.key = key, .graph = std::move(graph)});
+    return kept_.front().graph.get();
+  }
+
+ private:
+  struct Kept {
+    GraphKey key;
+    Graph graph;
+  };
+  std::vector<Kept> kept_;  // the last used first
+  Graph too_large_to_keep_;
+};
+
+const zimg_filter_graph* find_graph(const GraphKey& key) {
+  thread_local GraphCache cache;
+  return cache.find(key);
+}
+
 // The region is the whole plane, sample for sample.
 bool is_same(const Plane& plane, const Region& region, SizePx size) {
   constexpr double kNothing = 1e-6;
@@ -106,10 +152,10 @@ Result<Plane> make_plane(SizePx size) {
 
 Result<Plane> resize_plane(const Plane& plane, const Region& region, SizePx size) {
   if (is_same(plane, region, size)) return copy_of(plane);
-  const Graph graph = make_graph(plane.size, region, size);
-  if (!graph) return zimg_failed();
+  const zimg_filter_graph* const graph = find_graph({.from = plane.size, .region = region, .to = size});
+  if (graph == nullptr) return zimg_failed();
   std::size_t scratch_bytes = 0;
-  if (zimg_filter_graph_get_tmp_size(graph.get(), &scratch_bytes) != ZIMG_ERROR_SUCCESS) return zimg_failed();
+  if (zimg_filter_graph_get_tmp_size(graph, &scratch_bytes) != ZIMG_ERROR_SUCCESS) return zimg_failed();
   const auto scratch = aligned_bytes(scratch_bytes);
   if (!scratch) return out_of_memory();
   PIXMILL_TRY(Plane resized, make_plane(size));
@@ -120,7 +166,7 @@ Result<Plane> resize_plane(const Plane& plane, const Region& region, SizePx size
   target.plane[0] = {.data = resized.bytes.get(),
                      .stride = static_cast<std::ptrdiff_t>(resized.stride_bytes),
                      .mask = ZIMG_BUFFER_MAX};
-  if (zimg_filter_graph_process(graph.get(), &source, &target, scratch.get(), nullptr, nullptr, nullptr, nullptr) !=
+  if (zimg_filter_graph_process(graph, &source, &target, scratch.get(), nullptr, nullptr, nullptr, nullptr) !=
       ZIMG_ERROR_SUCCESS) {
     return zimg_failed();
   }

@@ -39,6 +39,7 @@ struct Region {
   double top = 0;
   double width = 1;
   double height = 1;
+  bool operator==(const Region&) const = default;
 };
 
 // Uninitialised samples. Errors: kTooLarge when memory ran out.
