@@ -96,13 +96,8 @@ std::optional<PlanarPlan> plan_planar(const OutputPlan& plan, const Facts& facts
   return PlanarPlan{.region = region, .size = transposed_if(all.transpose, resize.crop.size), .orientation = all};
 }
 
-std::uint32_t planar_shrink(const PlanarPlan& plan) {
-  constexpr double kLeft = 1.5;
-  const double factor = std::min(plan.region.width / plan.size.width, plan.region.height / plan.size.height);
-  for (const std::uint32_t shrink : {8U, 4U, 2U}) {
-    if (factor >= kLeft * shrink) return shrink;
-  }
-  return 1;
+Resolution resolution_of(const PlanarPlan& plan, std::uint32_t step) {
+  return {.across = plan.size.width / plan.region.width / step, .down = plan.size.height / plan.region.height / step};
 }
 
 SizePx plane_size(const PlanarPlan& plan, std::uint32_t step) {

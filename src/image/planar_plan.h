@@ -23,12 +23,10 @@ struct PlanarPlan {
 // nullopt when more is to be done than to cut, to scale and to turn.
 [[nodiscard]] std::optional<PlanarPlan> plan_planar(const OutputPlan& plan, const Facts& facts);
 
-// The share of its size (1, 2, 4 or 8) at which a JPEG is decoded: what is left to the resampler is at least a factor
-// of 1.5. Over photographs that keeps an SSIM of 0.997 against resampling the whole picture; a factor of 1.25 would be
-// below 0.99.
-[[nodiscard]] std::uint32_t planar_shrink(const PlanarPlan& plan);
+// What the planes of the result need. `step` is 2 for chroma of half the resolution, else 1.
+[[nodiscard]] Resolution resolution_of(const PlanarPlan& plan, std::uint32_t step);
 
-// Where the samples of a plane of the result come from. `step` is 2 for chroma of half the resolution, else 1.
+// Where the samples of a plane of the result come from.
 [[nodiscard]] SizePx plane_size(const PlanarPlan& plan, std::uint32_t step);
 [[nodiscard]] Region plane_region(const PlanarPlan& plan, const Plane& source, std::uint32_t step);
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "image/encode.h"
+#include "image/jpeg/reduced_planes.h"
 #include "image/jpeg_codec.h"
 #include "image/jpeg_segments.h"
 #include "image/tiff_directory.h"
@@ -10,18 +11,32 @@
 
 namespace pixmill::image {
 
+namespace {
+
+// How finely chroma is coded: every so many pixels, both ways.
+std::uint32_t chroma_step(const OutputPlan& plan) { return halves_chroma(plan.encode.quality) ? 2 : 1; }
+
+Resolution finer(Resolution a, Resolution b) {
+  return {.across = std::max(a.across, b.across), .down = std::max(a.down, b.down)};
+}
+
+}  // namespace
+
 std::optional<PlanarPlan> ThroughPlanes::expect(const OutputPlan& plan) {
   const bool colours_stay = facts_.is_srgb || plan.encode.keep_icc;
   if (format_ != Format::kJpeg || plan.encode.format != Format::kJpeg || !colours_stay) return std::nullopt;
   const auto planar = plan_planar(plan, facts_);
-  if (planar) shrink_ = std::min(shrink_.value_or(planar_shrink(*planar)), planar_shrink(*planar));
+  if (planar) {
+    luma_wanted_ = finer(luma_wanted_, resolution_of(*planar, 1));
+    chroma_wanted_ = finer(chroma_wanted_, resolution_of(*planar, chroma_step(plan)));
+  }
   return planar;
 }
 
 Result<std::optional<Encoded>> ThroughPlanes::encode(const OutputPlan& plan, const PlanarPlan& planar) {
   const auto encoded = [&]() -> Result<Encoded> {
     if (!decoded_) {
-      PIXMILL_TRY(decoded_, decode_jpeg_planes(source_, shrink_.value_or(1)));
+      PIXMILL_TRY(decoded_, decode());
     }
     PIXMILL_TRY(Planes planes, scaled(plan, planar));
     return encode_planes(planes, plan);
@@ -36,11 +51,20 @@ Result<std::optional<Encoded>> ThroughPlanes::encode(const OutputPlan& plan, con
   return std::move(*result);
 }
 
+Result<Planes> ThroughPlanes::decode() const {
+  auto reduced = jpeg::decode_reduced(source_, luma_wanted_, chroma_wanted_);
+  if (reduced || reduced.error().code == ErrorCode::kTooLarge) return reduced;
+  // libjpeg reads more, and judges what is damaged.
+  std::uint32_t shrink = 8;
+  while (shrink > 1 && std::max(luma_wanted_.across, luma_wanted_.down) * kDecodeMargin * shrink > 1) shrink /= 2;
+  return decode_jpeg_planes(source_, shrink);
+}
+
 Result<Planes> ThroughPlanes::scaled(const OutputPlan& plan, const PlanarPlan& planar) const {
   Planes planes;
   for (const Plane& source : *decoded_) {
     const bool is_luma = planes.empty();
-    const std::uint32_t step = !is_luma && halves_chroma(plan.encode.quality) ? 2 : 1;
+    const std::uint32_t step = is_luma ? 1 : chroma_step(plan);
     PIXMILL_TRY(Plane resized, resize_plane(source, plane_region(planar, source, step), plane_size(planar, step)));
     PIXMILL_TRY(Plane turned, turn_plane(std::move(resized), planar.orientation));
     planes.push_back(std::move(turned));

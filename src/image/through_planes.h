@@ -31,13 +31,15 @@ class ThroughPlanes {
   [[nodiscard]] Result<std::optional<Encoded>> encode(const OutputPlan& plan, const PlanarPlan& planar);
 
  private:
+  [[nodiscard]] Result<Planes> decode() const;
   [[nodiscard]] Result<Planes> scaled(const OutputPlan& plan, const PlanarPlan& planar) const;
   [[nodiscard]] Result<Encoded> encode_planes(Planes& planes, const OutputPlan& plan) const;
 
   std::string_view source_;
   Format format_;
   const Facts& facts_;
-  std::optional<std::uint32_t> shrink_;
+  Resolution luma_wanted_;  // by the output that wants most
+  Resolution chroma_wanted_;
   std::optional<Planes> decoded_;
 };
 
