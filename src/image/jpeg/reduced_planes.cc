@@ -96,18 +96,18 @@ void put_block_of_4(const std::int32_t* values, const float* steps, std::uint8_t
   transpose(rows);
   transform(rows);
   transpose(rows);
-  constexpr float kMiddle = 128.5F;
+  alignas(16) std::array<std::int32_t, kCoefficientsMax> samples;
   for (unsigned i = 0; i < kSideMax; ++i) {
+    constexpr float kMiddle = 128.5F;
     Float4 row = rows[i] + kMiddle;
     row = row < 0.0F ? Float4{} : row;
     row = row > 255.0F ? Float4{} + 255.0F : row;
     const Int4 whole = __builtin_convertvector(row, Int4);
-    const auto packed = static_cast<std::uint32_t>(whole[0] | whole[1] << 8 | whole[2] << 16 | whole[3] << 24);
-    const std::array<std::uint8_t, kSideMax> samples = {
-        static_cast<std::uint8_t>(packed), static_cast<std::uint8_t>(packed >> 8),
-        static_cast<std::uint8_t>(packed >> 16), static_cast<std::uint8_t>(packed >> 24)};
-    std::memcpy(out + i * stride, samples.data(), samples.size());
+    std::memcpy(&samples[i * kSideMax], &whole, sizeof(whole));
   }
+  std::array<std::uint8_t, kCoefficientsMax> bytes;
+  for (unsigned i = 0; i < kCoefficientsMax; ++i) bytes[i] = static_cast<std::uint8_t>(samples[i]);
+  for (unsigned i = 0; i < kSideMax; ++i) std::memcpy(out + i * stride, &bytes[i * kSideMax], kSideMax);
 }
 
 void put_block_of_2(const std::int32_t* values, const float* steps, std::uint8_t* out, std::size_t stride) {
@@ -121,12 +121,13 @@ void put_block_of_2(const std::int32_t* values, const float* steps, std::uint8_t
   out[stride + 1] = sample_of(mean - across - down + both);
 }
 
+// Blocks wait until there are some of them: what was written as numbers cannot be read as vectors at once.
 class PlaneSink {
  public:
   PlaneSink(const std::vector<Target>& targets, Planes& planes) : targets_(targets), planes_(planes) {}
 
   void begin_row(std::size_t /*blocks*/) {}
-  void end_row() {}
+  void end_row() { transform_waiting(); }
 
   template <class Read>
   void take(unsigned component, std::uint32_t x, std::uint32_t y, int mean, const Read& read) {
@@ -138,22 +139,40 @@ class PlaneSink {
       *out = sample_of(static_cast<float>(mean) * target.steps[0]);
       return;
     }
-    alignas(16) std::array<std::int32_t, kCoefficientsMax + 1> values{};
-    values[0] = mean;
+    Waiting& block = waiting_[count_];
+    block.out = out;
+    block.component = component;
+    block.values.fill(0);
+    block.values[0] = mean;
     read([&](unsigned position, CodedValue value) __attribute__((always_inline)) {
       const std::uint32_t sign = 0U - value.negative;
-      values[target.slots[position]] = static_cast<std::int32_t>((value.magnitude ^ sign) - sign);
+      block.values[target.slots[position]] = static_cast<std::int32_t>((value.magnitude ^ sign) - sign);
     });
-    if (target.side == 2) {
-      put_block_of_2(values.data(), target.steps.data(), out, plane.stride_bytes);
-    } else {
-      put_block_of_4(values.data(), target.steps.data(), out, plane.stride_bytes);
-    }
+    if (++count_ == kWaitingMax) transform_waiting();
   }
 
  private:
+  static constexpr std::size_t kWaitingMax = 16;
+  struct Waiting {
+    alignas(16) std::array<std::int32_t, kCoefficientsMax + 1> values;
+    unsigned component;
+    std::uint8_t* out;
+  };
+
+  void transform_waiting() {
+    for (std::size_t i = 0; i < count_; ++i) {
+      const Waiting& block = waiting_[i];
+      const Target& target = targets_[block.component];
+      const auto put = target.side == 2 ? put_block_of_2 : put_block_of_4;
+      put(block.values.data(), target.steps.data(), block.out, planes_[block.component].stride_bytes);
+    }
+    count_ = 0;
+  }
+
   const std::vector<Target>& targets_;
   Planes& planes_;
+  std::array<Waiting, kWaitingMax> waiting_{};
+  std::size_t count_ = 0;
 };
 
 // Samples of a block that are enough; kBlockSide when all are needed.

@@ -72,7 +72,7 @@ class ScanDecoder {
   template <class Take>
   void read_coefficients(BitReader& reader, const AcTable& table, const Take& take);
   template <class Table>
-  CodeEntry find_long(const BitReader& reader, const Table& table);
+  CodeEntry find_long(std::uint64_t window, const Table& table);
 
   EntropyData data_;
   std::size_t piece_ = 0;
@@ -148,8 +148,8 @@ bool ScanDecoder<Sink>::restart() {
 // What stands for an unknown code ends the block.
 template <class Sink>
 template <class Table>
-[[gnu::noinline]] CodeEntry ScanDecoder<Sink>::find_long(const BitReader& reader, const Table& table) {
-  const CodeEntry entry = table.find_long(reader.window());
+[[gnu::noinline]] CodeEntry ScanDecoder<Sink>::find_long(std::uint64_t window, const Table& table) {
+  const CodeEntry entry = table.find_long(window);
   if (entry != 0 && entry != kOddSymbol) return entry;
   end_ = entry == 0 ? ScanEnd::kBadCode : ScanEnd::kOdd;
   return make_entry(1, 0, kEndAdvance);
@@ -159,7 +159,7 @@ template <class Sink>
 inline int ScanDecoder<Sink>::read_mean_difference(BitReader& reader, const DcTable& table) {
   CodeEntry entry = table.find(reader.window());
   if (entry == 0) [[unlikely]]
-    entry = find_long(reader, table);
+    entry = find_long(reader.window(), table);
   const CodedValue value = value_at(reader.window(), entry);
   reader.drop(total_bits(entry));
   const auto magnitude = static_cast<int>(value.magnitude);
@@ -174,7 +174,7 @@ inline void ScanDecoder<Sink>::read_coefficients(BitReader& reader, const AcTabl
   const auto read_one = [&]() __attribute__((always_inline)) {
     CodeEntry entry = table.find(reader.window());
     if (entry == 0) [[unlikely]]
-      entry = find_long(reader, table);
+      entry = find_long(reader.window(), table);
     const CodedValue value = value_at(reader.window(), entry);
     reader.drop(total_bits(entry));
     position += advance(entry);
