@@ -251,6 +251,7 @@ Result<std::vector<Rendition>> render_outputs(const Source& source, Picture open
 
 Result<std::vector<Rendition>> open_and_render(std::string_view bytes, const Header& header, const Recipe& recipe,
                                                const Limits& limits) {
+  PIXMILL_RETURN_IF_ERROR(start_vips());
   static_cast<void>(take_vips_message());  // what a picture before this one left unsaid
   PIXMILL_TRY(Opened opened, open_source(bytes, header.format));
   Header seen = header;
