@@ -46,14 +46,15 @@ int loops_of(VipsImage* frames) {
   return std::max(loops, 0);
 }
 
+// Upright.
 Result<Picture> frame_of(const Animation& animation, std::uint32_t number) {
   Picture frame;
-  if (vips_extract_area(animation.frames.get(), frame.out(), 0, static_cast<int>(number * animation.size.height),
-                        static_cast<int>(animation.size.width), static_cast<int>(animation.size.height),
+  if (vips_extract_area(animation.frames.get(), frame.out(), 0, static_cast<int>(number * animation.stored.height),
+                        static_cast<int>(animation.stored.width), static_cast<int>(animation.stored.height),
                         nullptr) != 0) {
     return vips_failed();
   }
-  return frame;
+  return make_upright(std::move(frame));
 }
 
 // The same for every frame.
@@ -100,8 +101,12 @@ Result<Animation> open_animation(std::string_view source, Format format, const L
   PIXMILL_TRY(Picture frames, open_all_frames(source, format));
   const int height = vips_image_get_page_height(frames.get());
   Animation animation;
-  animation.size = {.width = static_cast<std::uint32_t>(vips_image_get_width(frames.get())),
-                    .height = static_cast<std::uint32_t>(height)};
+  animation.stored = {.width = static_cast<std::uint32_t>(vips_image_get_width(frames.get())),
+                      .height = static_cast<std::uint32_t>(height)};
+  constexpr int kFirstTurned = 5;  // EXIF orientations 5 to 8 swap rows and columns
+  const bool turned = vips_image_get_orientation(frames.get()) >= kFirstTurned;
+  animation.size =
+      turned ? SizePx{.width = animation.stored.height, .height = animation.stored.width} : animation.stored;
   animation.count = static_cast<std::uint32_t>(vips_image_get_height(frames.get()) / height);
   if (animation.count > limits.frames_max) {
     return fail(ErrorCode::kTooLarge,

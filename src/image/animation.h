@@ -15,8 +15,9 @@
 namespace pixmill::image {
 
 struct Animation {
-  Picture frames;  // one under the other, in memory
-  SizePx size;     // of one
+  Picture frames;  // one under the other, in memory, as stored
+  SizePx stored;   // of one
+  SizePx size;     // of one made upright
   std::uint32_t count = 1;
   std::vector<int> delays_ms;  // as many as frames, or none
   int loops = 0;               // 0: for ever

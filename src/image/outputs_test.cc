@@ -318,6 +318,22 @@ TEST(Outputs, AnimationsStayAnimatedWhereTheFormatCan) {
   }
 }
 
+TEST(Outputs, AnimationsAreTurnedUpright) {
+  const std::string stored = make_picture({.format = Format::kWebp, .size = {64, 48}, .orientation = 6, .frames = 3});
+  ASSERT_EQ(read_header(stored)->frames, 3U);
+  const auto outputs =
+      all_rendered(stored, "quality=90 whole: format=webp metadata=keep part: format=webp crop=48x32+0+16");
+  ASSERT_EQ(outputs.size(), 2U);
+  EXPECT_EQ(read_header(outputs[0].bytes)->frames, 3U);
+  EXPECT_EQ(outputs[0].width_px, 48U);
+  EXPECT_EQ(outputs[0].height_px, 64U);
+  expect_corners(outputs[0].bytes, {kBlue, kRed, kWhite, kGreen}, 60);
+  EXPECT_EQ(outputs[1].height_px, 32U);
+  const std::array<Rgb, 4> part = see(outputs[1].bytes).corners();
+  EXPECT_LE(distance(part[0], kBlue), 60);
+  EXPECT_LE(distance(part[3], kGreen), 60);
+}
+
 TEST(Outputs, AnAnimationAndAStillOfOneSource) {
   const std::string source = make_picture({.format = Format::kGif, .size = {80, 60}, .metadata = true, .frames = 3});
   const auto renditions = all_rendered(source, "moving: format=webp resize=40x still: format=jpeg resize=20x");
