@@ -86,6 +86,7 @@ Result<std::string> encode_with_jpeg(const Picture& picture, const EncodeOptions
                               .tables = options.tables,
                               .rounding = jpeg_rounding(options),
                               .progressive = options.progressive.value_or(true),
+                              .halves_chroma = halves_chroma(options),
                               .exif = metadata.exif,
                               .xmp = metadata.xmp,
                               .icc = metadata.icc});
@@ -137,6 +138,17 @@ int bits_for(std::optional<int> colours) {
   return *colours > 2 ? 2 : 1;
 }
 
+VipsForeignSubsample subsampling(Chroma chroma) {
+  switch (chroma) {
+    case Chroma::kHalved:
+      return VIPS_FOREIGN_SUBSAMPLE_ON;
+    case Chroma::kFull:
+      return VIPS_FOREIGN_SUBSAMPLE_OFF;
+    default:
+      return VIPS_FOREIGN_SUBSAMPLE_AUTO;
+  }
+}
+
 // `effort` 1 to 9 on a scale from `least` to `most`.
 int effort_on_scale(int effort, int least, int most) { return least + (effort - 1) * (most - least) / 8; }
 
@@ -156,7 +168,8 @@ int save(VipsImage* image, const EncodeOptions& options, gboolean strip, void** 
     case Format::kAvif:
       // Effort 5, speed 4 of its encoder, is the most that large pictures can have within their deadline.
       return vips_heifsave_buffer(image, bytes, size, "Q", std::max(options.quality, 1), "lossless", lossless,
-                                  "compression", VIPS_FOREIGN_HEIF_COMPRESSION_AV1, "effort",
+                                  "compression", VIPS_FOREIGN_HEIF_COMPRESSION_AV1, "subsample-mode",
+                                  subsampling(options.chroma), "effort",
                                   options.effort ? effort_on_scale(*options.effort, 1, 5) : 1, "strip", strip, nullptr);
     case Format::kGif:
       return vips_gifsave_buffer(image, bytes, size, "effort", options.effort.value_or(4), "strip", strip, nullptr);
@@ -194,6 +207,13 @@ int default_quality(Format format) {
     default:
       return 0;
   }
+}
+
+bool halves_chroma(const EncodeOptions& options) {
+  // That is not seen at usual qualities; whoever asks for 90 or more wants colour whole.
+  constexpr int kFullChromaQuality = 90;
+  if (options.chroma == Chroma::kAuto) return options.quality < kFullChromaQuality;
+  return options.chroma == Chroma::kHalved;
 }
 
 TranscodeOptions::Rounding jpeg_rounding(const EncodeOptions& options) {

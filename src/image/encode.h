@@ -19,6 +19,7 @@ struct EncodeOptions {
   std::optional<int> effort;        // 1 to 9; nullopt: what suits bulk work
   std::optional<bool> progressive;  // JPEG and PNG; nullopt: JPEG is, PNG is not
   JpegTables tables = JpegTables::kBalanced;
+  Chroma chroma = Chroma::kAuto;
   std::optional<int> colours;  // PNG with a palette of so many
   Metadata metadata = Metadata::kStrip;
   bool keep_icc = false;  // the picture's profile goes with it
@@ -27,6 +28,9 @@ struct EncodeOptions {
 // How a JPEG's coefficients are rounded: exactly when the standard tables are asked for, which is what others do, and
 // weighed against their bits from effort 7 on.
 [[nodiscard]] TranscodeOptions::Rounding jpeg_rounding(const EncodeOptions& options);
+
+// Whether JPEG holds colour at half the resolution.
+[[nodiscard]] bool halves_chroma(const EncodeOptions& options);
 
 // What is used when a recipe names no quality; 0 for lossless formats.
 [[nodiscard]] int default_quality(Format format);

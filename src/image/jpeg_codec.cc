@@ -401,11 +401,6 @@ void write_planes(jpeg_compress_struct& info, Planes& planes) {
 
 }  // namespace
 
-bool halves_chroma(int quality) {
-  constexpr int kFullChromaQuality = 90;
-  return quality < kFullChromaQuality;
-}
-
 Result<Pixels> decode_jpeg(std::string_view source, std::uint32_t shrink) {
   JpegTrap trap;
   Decompressor decompressor;
@@ -447,7 +442,7 @@ Result<std::string> encode_jpeg(SizePx size, std::uint32_t bands, const RowSourc
   bool row_missing = false;
   const bool done = guarded(trap, [&] {
     compressor.open(trap, out);
-    start_encoder(info, {.size = size, .bands = bands, .halves_chroma = halves_chroma(options.quality)}, options);
+    start_encoder(info, {.size = size, .bands = bands, .halves_chroma = options.halves_chroma}, options);
     while (info.next_scanline < size.height && !row_missing) {
       const std::uint8_t* bytes = rows(info.next_scanline);
       row_missing = bytes == nullptr;

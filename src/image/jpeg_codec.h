@@ -35,19 +35,17 @@ struct JpegOptions {
   JpegTables tables = JpegTables::kBalanced;
   TranscodeOptions::Rounding rounding = TranscodeOptions::Rounding::kDeadZone;
   bool progressive = true;
+  bool halves_chroma = true;   // both ways; planes come as they are
   std::string_view exif = {};  // a TIFF structure; left out when empty or above 64 kB
   std::string_view xmp = {};   // a packet; likewise
   std::string_view icc = {};   // a profile; left out when empty
 };
 
-// Chroma at half the resolution is not seen at usual qualities; whoever asks for 90 or more wants it whole.
-[[nodiscard]] bool halves_chroma(int quality);
-
 // Gives row `y` of the picture, called with 0, 1, 2 … once each; nullptr stops the encoder.
 using RowSource = std::function<const std::uint8_t*(std::uint32_t y)>;
 
-// JPEG with Huffman codes made for it, from rows of 1 (grey) or 3 (RGB) bands; chroma is halved both ways as
-// halves_chroma() says. Errors: kDecodeFailed when a row was missing, kTooLarge when memory ran out or a side is above
+// JPEG with Huffman codes made for it, from rows of 1 (grey) or 3 (RGB) bands; chroma is halved both ways if
+// asked. Errors: kDecodeFailed when a row was missing, kTooLarge when memory ran out or a side is above
 // 65,500.
 [[nodiscard]] Result<std::string> encode_jpeg(SizePx size, std::uint32_t bands, const RowSource& rows,
                                               const JpegOptions& options);

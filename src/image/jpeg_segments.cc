@@ -78,6 +78,25 @@ bool is_start_of_frame(std::uint8_t marker) {
   return marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;  // DHT, JPG, DAC
 }
 
+bool has_fine_chroma(std::string_view bytes) {
+  constexpr std::size_t kComponentsAt = 5;
+  constexpr std::size_t kFactorsAt = 7;  // of the first component, behind its name
+  constexpr std::size_t kComponentBytes = 3;
+  constexpr int kColourComponents = 3;
+  JpegSegments segments(bytes);
+  while (const auto segment = segments.next()) {
+    if (segment->marker == kMarkerSos) break;
+    if (!is_start_of_frame(segment->marker)) continue;
+    const std::string_view payload = segment->payload;
+    if (payload.size() < kFactorsAt + 3 * kComponentBytes - 1) break;
+    if (byte_at(payload, kComponentsAt) != kColourComponents) break;
+    const unsigned luma = byte_at(payload, kFactorsAt);
+    const unsigned chroma = byte_at(payload, kFactorsAt + kComponentBytes);
+    return 2 * (chroma >> 4) > luma >> 4 || 2 * (chroma & 15U) > (luma & 15U);
+  }
+  return false;
+}
+
 JpegMetadata read_jpeg_metadata(std::string_view bytes) {
   JpegMetadata metadata;
   std::map<int, std::string_view> icc_pieces;  // by their number, from 1

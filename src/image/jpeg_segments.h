@@ -46,6 +46,10 @@ class JpegSegments {
 // True for SOF0 to SOF15, which carry the picture's size.
 [[nodiscard]] bool is_start_of_frame(std::uint8_t marker);
 
+// True when colour has more samples than half of luma's in some direction. False for grey, print colours, and what
+// cannot be read.
+[[nodiscard]] bool has_fine_chroma(std::string_view bytes);
+
 // What stands before the first scan.
 struct JpegMetadata {
   std::string_view exif;  // a TIFF structure, without the "Exif\0\0" before it

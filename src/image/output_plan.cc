@@ -33,6 +33,7 @@ EncodeOptions encode_options(const Output& output, Format format) {
           .effort = output.effort,
           .progressive = output.progressive,
           .tables = output.tables,
+          .chroma = output.chroma,
           .colours = output.colours,
           .metadata = output.metadata,
           .keep_icc = output.keep_icc};

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "image/jpeg/reduced_planes.h"
+#include "image/jpeg_segments.h"
 #include "image/planar_plan.h"
 #include "image/render.h"
 #include "tests/support/sample_jpegs.h"
@@ -363,6 +364,47 @@ TEST(ThroughPlanes, ManySizesOfOneDecodeAreThoseOfEachAlone) {
     const SeenPicture alone = rendered(source, "format=jpeg " + recipes[i]);
     EXPECT_LT(mean_difference(see(both->renditions[i].bytes), alone), 2.0) << i;
   }
+}
+
+// Chroma has half of luma's resolution both ways, by the frame's header.
+bool is_halved(const std::string& bytes) { return !has_fine_chroma(bytes); }
+
+TEST(ThroughPlanes, ColourIsAsFineAsAsked) {
+  for (const bool full : {false, true}) {
+    const std::string source = make_picture({.size = {200, 120}, .noise = true, .full_chroma = full});
+    EXPECT_EQ(is_halved(source), !full);
+    EXPECT_TRUE(is_halved(bytes_of(source, "format=jpeg resize=90x90 quality=80")));
+    EXPECT_FALSE(is_halved(bytes_of(source, "format=jpeg resize=90x90 quality=90")));
+    EXPECT_FALSE(is_halved(bytes_of(source, "format=jpeg resize=90x90 quality=80 chroma=444")));
+    EXPECT_TRUE(is_halved(bytes_of(source, "format=jpeg resize=90x90 quality=90 chroma=420")));
+    // Through pixels.
+    EXPECT_FALSE(is_halved(bytes_of(source, "format=jpeg resize=90x90 quality=80 chroma=444 sharpen=1")));
+    // Coefficients stay as fine as they are, and no finer.
+    EXPECT_EQ(is_halved(bytes_of(source, "format=jpeg quality=80")), !full);
+    EXPECT_EQ(is_halved(bytes_of(source, "format=jpeg quality=80 chroma=444")), !full);
+    EXPECT_TRUE(is_halved(bytes_of(source, "format=jpeg quality=80 chroma=420")));
+  }
+}
+
+TEST(ThroughPlanes, ColourIsHalvedOnlyWhereThatSavesBytes) {
+  // Without colour there is nothing to be saved, and coding anew costs.
+  const std::string plain = make_jpeg({.width_px = 64, .height_px = 64, .h = {1, 1, 1}, .v = {1, 1, 1}, .flat = true});
+  const std::string kept = bytes_of(plain, "format=jpeg quality=95");
+  EXPECT_LE(bytes_of(plain, "format=jpeg quality=95 chroma=420").size(), kept.size());
+  const std::string noisy = make_picture({.size = {200, 120}, .noise = true, .full_chroma = true});
+  EXPECT_LT(bytes_of(noisy, "format=jpeg quality=80 chroma=420").size(),
+            bytes_of(noisy, "format=jpeg quality=80").size());
+}
+
+TEST(JpegSegments, FineChromaIsToldFromTheFrame) {
+  const auto file = [](std::array<unsigned, 3> h, std::array<unsigned, 3> v) { return make_jpeg({.h = h, .v = v}); };
+  EXPECT_TRUE(has_fine_chroma(file({1, 1, 1}, {1, 1, 1})));
+  EXPECT_TRUE(has_fine_chroma(file({2, 1, 1}, {1, 1, 1})));
+  EXPECT_TRUE(has_fine_chroma(file({1, 1, 1}, {2, 1, 1})));
+  EXPECT_FALSE(has_fine_chroma(file({2, 1, 1}, {2, 1, 1})));
+  EXPECT_FALSE(has_fine_chroma(make_jpeg({.colours = SampleColours::kGrey})));
+  const std::string whole = file({1, 1, 1}, {1, 1, 1});
+  for (std::size_t length = 0; length < 150; ++length) EXPECT_FALSE(has_fine_chroma(whole.substr(0, length))) << length;
 }
 
 TEST(ThroughPlanes, GreyStaysGrey) {

@@ -38,6 +38,9 @@ enum class Gravity : std::uint8_t {
   kAttention,  // kCover: the part that draws the eye: edges, skin, saturated colours
 };
 enum class Enlarge : std::uint8_t { kNever, kAllowed };
+// How finely JPEG and AVIF hold colour. kAuto: at half the resolution both ways below quality 90; JPEG to JPEG at the
+// same size as the source has it.
+enum class Chroma : std::uint8_t { kAuto, kHalved, kFull };
 // kCopyright: only the name of the author and the copyright notice stay. kKeep: EXIF and XMP, place included.
 enum class Metadata : std::uint8_t { kStrip, kCopyright, kKeep };
 
@@ -95,6 +98,7 @@ struct Output {
   // JPEG and PNG; nullopt: JPEG is, PNG is not.
   std::optional<bool> progressive;
   JpegTables tables = JpegTables::kBalanced;
+  Chroma chroma = Chroma::kAuto;
   std::optional<int> colours;              // 2 to 256: PNG with a palette
   std::optional<std::uint64_t> max_bytes;  // 1,000 or more: quality, then size, go down until the file fits
   Metadata metadata = Metadata::kStrip;

@@ -100,6 +100,9 @@ constexpr std::array kMetadata = {Named<Metadata>{"strip", Metadata::kStrip},
 constexpr std::array kTables = {Named<JpegTables>{"balanced", JpegTables::kBalanced},
                                 Named<JpegTables>{"standard", JpegTables::kStandard}};
 
+constexpr std::array kChroma = {Named<Chroma>{"auto", Chroma::kAuto}, Named<Chroma>{"420", Chroma::kHalved},
+                                Named<Chroma>{"444", Chroma::kFull}};
+
 // ---- Fields with a form of their own
 
 std::optional<std::uint8_t> hex_digit(char c) {
@@ -286,6 +289,9 @@ constexpr std::array kFields = {
     Field{"tables", JsonKind::kText, "balanced or standard",
           [](Output& o, std::string_view v) { return read_name(v, kTables, o.tables); },
           [](const Output& o) { return o.tables == JpegTables::kBalanced ? "" : std::string("standard"); }},
+    Field{"chroma", JsonKind::kTextOrNumber, "auto, 420 or 444",
+          [](Output& o, std::string_view v) { return read_name(v, kChroma, o.chroma); },
+          [](const Output& o) { return o.chroma == Chroma::kAuto ? "" : std::string(name_of(o.chroma, kChroma)); }},
     Field{"lossless", JsonKind::kFlag, kFlagAllowed,
           [](Output& o, std::string_view v) { return read_flag(v, o.lossless); },
           [](const Output& o) { return flag_text(o.lossless); }},

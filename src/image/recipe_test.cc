@@ -35,11 +35,11 @@ std::string error_of(std::string_view text) {
 TEST(Recipe, BothSpellingsGiveTheSame) {
   const Output compact = only_output(
       "format=webp quality=80 resize=800x600:cover:enlarge background=#102030 metadata=keep keep_smaller=false "
-      "progressive=false effort=7 tables=standard");
+      "progressive=false effort=7 tables=standard chroma=444");
   const Output json = only_output(
       R"({"format":"webp","quality":80,"resize":{"width":800,"height":600,"fit":"cover","enlarge":true},
           "background":"#102030","metadata":"keep","keep_smaller":false,
-          "progressive":false,"effort":7,"tables":"standard"})");
+          "progressive":false,"effort":7,"tables":"standard","chroma":444})");
   EXPECT_EQ(compact, json);
   EXPECT_EQ(compact.format, Format::kWebp);
   EXPECT_EQ(compact.quality, 80);
@@ -52,6 +52,7 @@ TEST(Recipe, BothSpellingsGiveTheSame) {
   EXPECT_EQ(compact.progressive, false);
   EXPECT_EQ(compact.effort, 7);
   EXPECT_EQ(compact.tables, JpegTables::kStandard);
+  EXPECT_EQ(compact.chroma, Chroma::kFull);
 }
 
 TEST(Recipe, BuiltInNamesStandForTheirText) {
@@ -124,6 +125,7 @@ class RandomOutput {
     if (coin()) output.effort = static_cast<int>(1 + upto(8));
     if (coin()) output.progressive = coin();
     output.tables = static_cast<JpegTables>(upto(1));
+    output.chroma = static_cast<Chroma>(upto(2));
     if (coin()) output.colours = static_cast<int>(2 + upto(254));
     if (coin()) output.max_bytes = 1000 + upto(999'999'000);
     output.metadata = static_cast<Metadata>(upto(2));
@@ -211,6 +213,7 @@ TEST(Recipe, ErrorsNameFieldValueAndWhatIsAllowed) {
   EXPECT_THAT(error_of("effort=0"), AllOf(HasSubstr("effort"), HasSubstr("1 to 9")));
   EXPECT_THAT(error_of("effort=10"), HasSubstr("1 to 9"));
   EXPECT_THAT(error_of("tables=mine"), HasSubstr("balanced or standard"));
+  EXPECT_THAT(error_of("chroma=422"), HasSubstr("auto, 420 or 444"));
   EXPECT_THAT(error_of("qualty=5"), AllOf(HasSubstr("qualty"), HasSubstr("unknown"), HasSubstr("keep_smaller")));
   EXPECT_THAT(error_of("quality=5 quality=6"), HasSubstr("twice"));
   EXPECT_THAT(error_of("fast"), AllOf(HasSubstr("\"fast\""), HasSubstr("compress")));

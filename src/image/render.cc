@@ -207,6 +207,11 @@ Result<Rendition> finish(const Source& source, const OutputPlan& plan, Encoded e
   return rendition;
 }
 
+// The coefficients keep colour as fine as it is, which a recipe may not want.
+bool may_halve_chroma(const Source& source, const OutputPlan& plan) {
+  return plan.encode.chroma == Chroma::kHalved && has_fine_chroma(source.bytes);
+}
+
 // The outputs that need no pixels; nullopt for the others.
 Result<std::vector<std::optional<Encoded>>> encode_without_pixels(const Source& source,
                                                                   const std::vector<OutputPlan>& plans) {
@@ -216,12 +221,12 @@ Result<std::vector<std::optional<Encoded>>> encode_without_pixels(const Source& 
   for (const OutputPlan& plan : plans) {
     encoded.push_back(encode_directly(source, plan));
     if (encoded.back()) encoded.back()->size = plan.size;
-    planar.push_back(encoded.back() ? std::nullopt : planes.expect(plan));
+    planar.push_back(encoded.back() && !may_halve_chroma(source, plan) ? std::nullopt : planes.expect(plan));
   }
   for (std::size_t i = 0; i < plans.size(); ++i) {
-    if (planar[i]) {
-      PIXMILL_TRY(encoded[i], planes.encode(plans[i], *planar[i]));
-    }
+    if (!planar[i]) continue;
+    PIXMILL_TRY(auto made, planes.encode(plans[i], *planar[i]));
+    if (made && (!encoded[i] || made->bytes.size() < encoded[i]->bytes.size())) encoded[i] = std::move(made);
   }
   return encoded;
 }

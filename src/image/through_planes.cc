@@ -14,7 +14,7 @@ namespace pixmill::image {
 namespace {
 
 // How finely chroma is coded: every so many pixels, both ways.
-std::uint32_t chroma_step(const OutputPlan& plan) { return halves_chroma(plan.encode.quality) ? 2 : 1; }
+std::uint32_t chroma_step(const OutputPlan& plan) { return halves_chroma(plan.encode) ? 2 : 1; }
 
 Resolution finer(Resolution a, Resolution b) {
   return {.across = std::max(a.across, b.across), .down = std::max(a.down, b.down)};
