@@ -119,13 +119,14 @@ Result<Animation> open_animation(std::string_view source, Format format, const L
   return animation;
 }
 
-Result<Picture> transform_animation(const Animation& animation, const Output& output, const Limits& limits) {
+Result<Picture> transform_animation(const Animation& animation, const Output& output, const Limits& limits,
+                                    Mark* mark) {
   PIXMILL_TRY(const Output same, settled(animation, output));
   std::vector<Picture> frames;
   std::uint64_t pixels = 0;
   for (std::uint32_t number = 0; number < animation.count; ++number) {
     PIXMILL_TRY(Picture frame, frame_of(animation, number));
-    PIXMILL_TRY(frame, transform(std::move(frame), animation.size, same, limits));
+    PIXMILL_TRY(frame, transform(std::move(frame), animation.size, same, limits, mark));
     const SizePx size = size_of(frame);
     pixels += std::uint64_t{size.width} * size.height;
     if (pixels > limits.pixels_max) return fail(ErrorCode::kTooLarge, "the resulting animation has too many pixels");

@@ -29,9 +29,9 @@ struct Animation {
 [[nodiscard]] Result<Animation> open_animation(std::string_view source, Format format, const Limits& limits);
 
 // Every frame transformed alike: where the pixels decide about a part, those of the first frame do for trimming, and
-// the centre is kept by gravities that look for content. Encoders write the result as an animation. Errors: those of
-// transform().
+// the centre is kept by gravities that look for content. `mark` is as for transform(). Encoders write the result as an
+// animation. Errors: those of transform().
 [[nodiscard]] Result<Picture> transform_animation(const Animation& animation, const Output& output,
-                                                  const Limits& limits);
+                                                  const Limits& limits, Mark* mark);
 
 }  // namespace pixmill::image

@@ -126,6 +126,26 @@ ResizePlan plan_resize(SizePx source, const Resize& resize, double pixel_ratio) 
   return plan;
 }
 
+BoxPx plan_watermark(SizePx canvas, SizePx mark, const Watermark& watermark) {
+  // Where the margins would leave nothing, there are none.
+  const auto margin_of = [&](std::uint32_t side) {
+    return side > 2 * std::uint64_t{watermark.margin_px} ? watermark.margin_px : 0;
+  };
+  const std::uint32_t across_px = margin_of(canvas.width);
+  const std::uint32_t down_px = margin_of(canvas.height);
+  const SizePx room{.width = canvas.width - 2 * across_px, .height = canvas.height - 2 * down_px};
+  SizePx size = mark;
+  if (watermark.scale) {
+    const long width_px = std::lround(canvas.width * *watermark.scale);
+    size = fit_width(mark, static_cast<std::uint32_t>(std::max(width_px, 1L)));
+  }
+  if (is_larger(size, room)) size = inside(mark, room);
+  BoxPx place = placed(size, room, watermark.gravity);
+  place.left += across_px;
+  place.top += down_px;
+  return place;
+}
+
 std::optional<BoxPx> plan_crop(SizePx source, const Crop& crop) {
   if (crop.left_px >= source.width || crop.top_px >= source.height) return std::nullopt;
   return BoxPx{.left = crop.left_px,

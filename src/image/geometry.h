@@ -34,6 +34,9 @@ struct ResizePlan {
 // has the size, and the place of kCentre.
 [[nodiscard]] ResizePlan plan_resize(SizePx source, const Resize& resize, double pixel_ratio = 1);
 
+// Where a watermark whose own size is `mark` lies on a picture of size `canvas`; of a tiled one, one of its tiles.
+[[nodiscard]] BoxPx plan_watermark(SizePx canvas, SizePx mark, const Watermark& watermark);
+
 // The part of a picture of size `source` that a crop leaves; nullopt when it lies wholly outside.
 [[nodiscard]] std::optional<BoxPx> plan_crop(SizePx source, const Crop& crop);
 

@@ -136,5 +136,14 @@ TEST(PlanResize, HoldsItsRulesForAnySizes) {
   }
 }
 
+TEST(PlanWatermark, FitsIntoTheSmallestPictures) {
+  const Watermark cornered{.image = "upload", .gravity = Gravity::kSouthEast, .scale = 0.01, .margin_px = 10};
+  EXPECT_EQ(plan_watermark({1, 1}, {400, 300}, cornered), (BoxPx{0, 0, {1, 1}}));
+  EXPECT_EQ(plan_watermark({20, 200}, {400, 300}, cornered), (BoxPx{19, 189, {1, 1}}));
+  EXPECT_EQ(plan_watermark({21, 200}, {400, 300}, cornered), (BoxPx{10, 189, {1, 1}}));
+  EXPECT_EQ(plan_watermark({65'535, 1}, {1, 65'535}, {.image = "upload", .scale = 1}), (BoxPx{32'767, 0, {1, 1}}));
+  EXPECT_EQ(plan_watermark({100, 100}, {100, 100}, {.image = "upload"}), (BoxPx{0, 0, {100, 100}}));
+}
+
 }  // namespace
 }  // namespace pixmill::image

@@ -18,7 +18,7 @@ Format choose_format(const Output& output, const Header& header, const Facts& fa
 // Whether an output changes colours or detail; what changes size and place is asked of the geometry.
 bool adjusts(const Output& output) {
   return output.grayscale || output.brightness != 1 || output.saturation != 1 || output.blur_px != 0 ||
-         output.sharpen_px != 0;
+         output.sharpen_px != 0 || output.watermark;
 }
 
 bool rearranges(const Output& output) {

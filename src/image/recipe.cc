@@ -14,8 +14,6 @@ namespace pixmill::image {
 
 namespace {
 
-constexpr std::size_t kTextBytesMax = 8192;
-
 constexpr std::array kBuiltIn = {
     BuiltInRecipe{"compress", "format=jpeg quality=50", "JPEG of quality 50 at the size it has"},
     BuiltInRecipe{"web", "format=webp quality=80 resize=1600x1600:inside", "WebP of at most 1600 pixels a side"},
@@ -84,23 +82,35 @@ std::string canonical_fields(const Output& output) {
   return fmt::format("{}", fmt::join(fields, " "));
 }
 
-}  // namespace
-
-std::span<const BuiltInRecipe> built_in_recipes() { return kBuiltIn; }
-
-Result<Recipe> parse_recipe(std::string_view text) {
-  if (text.size() > kTextBytesMax) {
-    return fail(ErrorCode::kInvalidArgument, "the recipe is too long; at most 8192 bytes are allowed");
-  }
-  text = trim(text);
-  if (text.empty()) {
-    return fail(ErrorCode::kInvalidArgument, "the recipe is empty; write for example: format=jpeg quality=50");
-  }
+Result<Recipe> parse_either(std::string_view text) {
   if (text.starts_with('{')) return parse_json_recipe(text);
   for (const auto& built_in : kBuiltIn) {
     if (built_in.name == text) return parse_compact_recipe(built_in.text);
   }
   return parse_compact_recipe(text);
+}
+
+}  // namespace
+
+std::span<const BuiltInRecipe> built_in_recipes() { return kBuiltIn; }
+
+Result<Recipe> parse_recipe(std::string_view text) {
+  if (text.size() > kRecipeBytesMax) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("the recipe is too long; at most {} bytes are allowed", kRecipeBytesMax));
+  }
+  text = trim(text);
+  if (text.empty()) {
+    return fail(ErrorCode::kInvalidArgument, "the recipe is empty; write for example: format=jpeg quality=50");
+  }
+  PIXMILL_TRY(Recipe recipe, parse_either(text));
+  // What holds for all outputs is written out for each of them, and that text is stored and read again.
+  if (canonical_text(recipe).size() > kRecipeBytesMax) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("the recipe is too long once written out for each output; at most {} bytes are allowed",
+                            kRecipeBytesMax));
+  }
+  return recipe;
 }
 
 std::string canonical_text(const Recipe& recipe) {

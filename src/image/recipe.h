@@ -69,6 +69,21 @@ struct Colour {
   bool operator==(const Colour&) const = default;
 };
 
+// A picture laid over the result, never cut: where it is larger than the result it is made smaller.
+struct Watermark {
+  // An http or https address; kUploadedWatermark, the file that comes with the recipe; or that and ":" and the SHA-256
+  // in 64 hexadecimal digits, a file that is stored already.
+  std::string image;
+  Gravity gravity = Gravity::kCentre;  // not kEntropy, not kAttention
+  double opacity = 1;                  // 0.01 to 1, on top of its own alpha
+  std::optional<double> scale = {};    // 0.01 to 1: its width as a share of the result's; nullopt: its own pixels
+  std::uint32_t margin_px = 0;         // 0 to 10,000: from the edges, and between tiles
+  bool tile = false;                   // all over the picture
+  bool operator==(const Watermark&) const = default;
+};
+
+inline constexpr std::string_view kUploadedWatermark = "upload";
+
 inline constexpr int kDefaultTrimThreshold = 10;
 
 // One file to be made of a picture. The fields that change pixels stand in the order in which they are applied.
@@ -88,7 +103,8 @@ struct Output {
   double saturation = 1;  // 0 to 10, a factor
   double blur_px = 0;     // 0.3 to 100, the standard deviation; 0: none
   double sharpen_px = 0;  // 0.3 to 10, likewise
-  Colour background;      // behind alpha when the output has none, around kContain, in the padding
+  std::optional<Watermark> watermark;
+  Colour background;  // behind alpha when the output has none, around kContain, in the padding
 
   // nullopt: keep the source's (formats that cannot be written become JPEG, or PNG with alpha).
   std::optional<Format> format;
@@ -116,9 +132,10 @@ struct Recipe {
 };
 
 inline constexpr std::size_t kOutputsMax = 16;
+inline constexpr std::size_t kRecipeBytesMax = 8192;  // of a text, and of the canonical text that it becomes
 
 // Either spelling: a text that begins with '{' is JSON. "compress" and other built-in names stand for their recipes.
-// At most 8,192 bytes. Errors: kInvalidArgument; the message names the field, the value and what is allowed.
+// At most kRecipeBytesMax. Errors: kInvalidArgument; the message names the field, the value and what is allowed.
 [[nodiscard]] Result<Recipe> parse_recipe(std::string_view text);
 
 [[nodiscard]] std::string canonical_text(const Recipe& recipe);

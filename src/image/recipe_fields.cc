@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "base/text.h"
@@ -250,6 +251,81 @@ std::string resize_text(const Output& output) {
   return text;
 }
 
+// "upload", "upload:" with a digest, or an address; whether its host may be asked is the fetcher's to say.
+bool is_watermark_image(std::string_view text) {
+  constexpr std::size_t kAddressMax = 2048;
+  if (text == kUploadedWatermark) return true;
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos || text.size() > kAddressMax || !is_valid_utf8(text)) return false;
+  const std::string_view rest = text.substr(colon + 1);
+  if (text.substr(0, colon) == kUploadedWatermark) {
+    constexpr std::size_t kSha256Digits = 64;
+    return rest.size() == kSha256Digits && rest.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  }
+  const std::string scheme = to_lower(text.substr(0, colon));
+  const bool printable = std::none_of(rest.begin(), rest.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte <= 0x20 || byte == 0x7F;
+  });
+  return (scheme == "http" || scheme == "https") && rest.starts_with("//") && rest.size() > 2 && printable;
+}
+
+// Whether `part` is one of a watermark's options; those that stand before its image.
+enum class Part : std::uint8_t { kTaken, kRefused, kOther };
+Part take_option(Watermark& watermark, std::string_view part, std::vector<std::string_view>& seen) {
+  const std::string_view name = part.substr(0, part.find('='));
+  const std::string_view value = name.size() < part.size() ? part.substr(name.size() + 1) : std::string_view();
+  std::string_view option = name;
+  bool good = false;
+  if (name == "opacity") {
+    good = set_watermark_opacity(watermark, value);
+  } else if (name == "scale") {
+    good = set_watermark_scale(watermark, value);
+  } else if (name == "margin") {
+    good = set_watermark_margin(watermark, value);
+  } else if (part == "tile") {
+    good = watermark.tile = true;
+  } else if (Gravity any{}; read_name(part, kGravities, any)) {
+    option = "gravity";
+    good = set_watermark_gravity(watermark, part);
+  } else {
+    return Part::kOther;
+  }
+  const bool twice = std::find(seen.begin(), seen.end(), option) != seen.end();
+  seen.push_back(option);
+  return good && !twice ? Part::kTaken : Part::kRefused;
+}
+
+// "southeast:opacity=0.5:scale=0.2:margin=16:tile:https://example.com/logo.png". The image comes last, so that whatever
+// stands in its address is the address.
+bool set_watermark(Output& output, std::string_view value) {
+  output.watermark.reset();
+  if (value == "none") return true;
+  Watermark watermark;
+  std::vector<std::string_view> seen;
+  for (std::size_t colon = value.find(':'); colon != std::string_view::npos; colon = value.find(':')) {
+    const Part part = take_option(watermark, value.substr(0, colon), seen);
+    if (part == Part::kRefused) return false;
+    if (part == Part::kOther) break;
+    value.remove_prefix(colon + 1);
+  }
+  if (!set_watermark_image(watermark, value)) return false;
+  output.watermark = std::move(watermark);
+  return true;
+}
+
+std::string watermark_text(const Output& output) {
+  if (!output.watermark) return "";
+  const Watermark& watermark = *output.watermark;
+  std::string text;
+  if (watermark.gravity != Gravity::kCentre) text += fmt::format("{}:", name_of(watermark.gravity, kGravities));
+  if (watermark.opacity != 1) text += fmt::format("opacity={}:", watermark.opacity);
+  if (watermark.scale) text += fmt::format("scale={}:", *watermark.scale);
+  if (watermark.margin_px != 0) text += fmt::format("margin={}:", watermark.margin_px);
+  if (watermark.tile) text += "tile:";
+  return text + watermark.image;
+}
+
 bool set_icc(Output& output, std::string_view value) {
   if (value != "srgb" && value != "keep") return false;
   output.keep_icc = value == "keep";
@@ -259,6 +335,7 @@ bool set_icc(Output& output, std::string_view value) {
 constexpr std::string_view kFlagAllowed = "true or false";
 constexpr std::string_view kFactorAllowed = "a number from 0 to 10; 1 changes nothing";
 constexpr double kFactorMax = 10;
+constexpr double kShareMin = 0.01;
 
 // clang-format off: one field a line reads as the table it is.
 constexpr std::array kFields = {
@@ -332,6 +409,10 @@ constexpr std::array kFields = {
     Field{"sharpen", JsonKind::kNumber, "a number of pixels from 0.3 to 10",
           [](Output& o, std::string_view v) { return read_decimal(v, 0.3, 10, o.sharpen_px); },
           [](const Output& o) { return decimal_text(o.sharpen_px, 0); }},
+    Field{"watermark", JsonKind::kTextOrObject,
+          "none, or as wanted a gravity such as southeast, opacity= and scale= (0.01 to 1), margin= (pixels) and tile, "
+          "then the image, an http or https address or upload: southeast:opacity=0.5:https://example.com/logo.png",
+          set_watermark, watermark_text},
 };
 // clang-format on
 
@@ -398,5 +479,34 @@ bool set_width(Resize& resize, std::string_view value) { return read_whole(value
 bool set_height(Resize& resize, std::string_view value) { return read_whole(value, 1, 65'535, resize.height_px); }
 bool set_fit(Resize& resize, std::string_view value) { return read_name(value, kFits, resize.fit); }
 bool set_gravity(Resize& resize, std::string_view value) { return read_name(value, kGravities, resize.gravity); }
+
+bool set_watermark_image(Watermark& watermark, std::string_view value) {
+  if (!is_watermark_image(value)) return false;
+  watermark.image = value;
+  return true;
+}
+
+bool set_watermark_gravity(Watermark& watermark, std::string_view value) {
+  Gravity gravity{};
+  if (!read_name(value, kGravities, gravity)) return false;
+  if (gravity == Gravity::kEntropy || gravity == Gravity::kAttention) return false;
+  watermark.gravity = gravity;
+  return true;
+}
+
+bool set_watermark_opacity(Watermark& watermark, std::string_view value) {
+  return read_decimal(value, kShareMin, 1, watermark.opacity);
+}
+
+bool set_watermark_scale(Watermark& watermark, std::string_view value) {
+  double scale = 0;
+  if (!read_decimal(value, kShareMin, 1, scale)) return false;
+  watermark.scale = scale;
+  return true;
+}
+
+bool set_watermark_margin(Watermark& watermark, std::string_view value) {
+  return read_whole(value, 0, 10'000, watermark.margin_px);
+}
 
 }  // namespace pixmill::image

@@ -18,7 +18,8 @@ enum class JsonKind : std::uint8_t {
   kFlag,
   kFlagOrNumber,
   kTextOrNumber,
-  kObject,  // with members of its own: resize
+  kObject,        // with members of its own: resize
+  kTextOrObject,  // likewise: watermark
 };
 
 struct Field {
@@ -53,6 +54,19 @@ inline constexpr std::string_view kGravityAllowed =
 [[nodiscard]] bool set_height(Resize& resize, std::string_view value);
 [[nodiscard]] bool set_fit(Resize& resize, std::string_view value);
 [[nodiscard]] bool set_gravity(Resize& resize, std::string_view value);
+
+inline constexpr std::string_view kWatermarkImageAllowed =
+    "an http or https address without spaces, upload, or upload: and the SHA-256 of a file that was uploaded before";
+inline constexpr std::string_view kWatermarkGravityAllowed =
+    "centre, north, northeast, east, southeast, south, southwest, west or northwest";
+inline constexpr std::string_view kShareAllowed = "a number from 0.01 to 1";
+inline constexpr std::string_view kMarginAllowed = "a number of pixels from 0 to 10000";
+// Likewise for a watermark.
+[[nodiscard]] bool set_watermark_image(Watermark& watermark, std::string_view value);
+[[nodiscard]] bool set_watermark_gravity(Watermark& watermark, std::string_view value);
+[[nodiscard]] bool set_watermark_opacity(Watermark& watermark, std::string_view value);
+[[nodiscard]] bool set_watermark_scale(Watermark& watermark, std::string_view value);
+[[nodiscard]] bool set_watermark_margin(Watermark& watermark, std::string_view value);
 
 // The JSON spelling; recipe.cc has the compact one.
 [[nodiscard]] Result<Recipe> parse_json_recipe(std::string_view text);

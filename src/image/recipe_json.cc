@@ -6,6 +6,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "image/recipe_fields.h"
@@ -73,7 +74,7 @@ std::string_view as_view(const json::string& text) { return {text.data(), text.s
 
 // The compact spelling of a JSON value of the right kind; nullopt for another kind.
 std::optional<std::string> compact_value(const json::value& value, JsonKind kind) {
-  const bool text = kind == JsonKind::kText || kind == JsonKind::kTextOrNumber;
+  const bool text = kind == JsonKind::kText || kind == JsonKind::kTextOrNumber || kind == JsonKind::kTextOrObject;
   const bool number = kind == JsonKind::kNumber || kind == JsonKind::kTextOrNumber || kind == JsonKind::kFlagOrNumber;
   const bool flag = kind == JsonKind::kFlag || kind == JsonKind::kFlagOrNumber;
   if (text && value.is_string()) return std::string(as_view(value.get_string()));
@@ -83,12 +84,17 @@ std::optional<std::string> compact_value(const json::value& value, JsonKind kind
   return std::nullopt;
 }
 
-struct ResizeMember {
+// A member of a field that is an object.
+template <class Target>
+struct Member {
   std::string_view name;
   JsonKind json;
   std::string_view allowed;
-  bool (*set)(Resize&, std::string_view);
+  bool (*set)(Target&, std::string_view);
 };
+using ResizeMember = Member<Resize>;
+using WatermarkMember = Member<Watermark>;
+
 constexpr std::array kResizeMembers = {
     ResizeMember{"width", JsonKind::kNumber, kSideAllowed, set_width},
     ResizeMember{"height", JsonKind::kNumber, kSideAllowed, set_height},
@@ -100,17 +106,42 @@ constexpr std::array kResizeMembers = {
                    return true;
                  }},
 };
+constexpr std::array kWatermarkMembers = {
+    WatermarkMember{"image", JsonKind::kText, kWatermarkImageAllowed, set_watermark_image},
+    WatermarkMember{"gravity", JsonKind::kText, kWatermarkGravityAllowed, set_watermark_gravity},
+    WatermarkMember{"opacity", JsonKind::kNumber, kShareAllowed, set_watermark_opacity},
+    WatermarkMember{"scale", JsonKind::kNumber, kShareAllowed, set_watermark_scale},
+    WatermarkMember{"margin", JsonKind::kNumber, kMarginAllowed, set_watermark_margin},
+    WatermarkMember{"tile", JsonKind::kFlag, "true or false",
+                    [](Watermark& watermark, std::string_view value) {
+                      watermark.tile = value == "true";
+                      return true;
+                    }},
+};
 
-Result<void> set_resize_member(Resize& resize, std::string_view name, const json::value& value) {
-  for (const ResizeMember& member : kResizeMembers) {
+template <class Target, std::size_t count>
+Result<void> set_part(Target& target, std::string_view field, std::string_view name, const json::value& value,
+                      const std::array<Member<Target>, count>& members) {
+  std::vector<std::string_view> names;
+  for (const auto& member : members) {
+    names.push_back(member.name);
     if (member.name != name) continue;
     const auto text = compact_value(value, member.json);
-    if (text && member.set(resize, *text)) return {};
-    return refuse_field(fmt::format("resize.{}", name), text ? *text : json::serialize(value), member.allowed);
+    if (text && member.set(target, *text)) return {};
+    return refuse_field(fmt::format("{}.{}", field, name), text ? *text : json::serialize(value), member.allowed);
   }
-  return fail(ErrorCode::kInvalidArgument,
-              fmt::format("recipe field \"resize.{}\" is unknown; resize has width, height, fit, gravity and enlarge",
-                          shown(name)));
+  return fail(ErrorCode::kInvalidArgument, fmt::format("recipe field \"{}.{}\" is unknown; {} has {}", field,
+                                                       shown(name), field, fmt::join(names, ", ")));
+}
+
+template <class Target, std::size_t count>
+Result<void> set_parts(Target& target, std::string_view field, const json::object& object,
+                       const std::array<Member<Target>, count>& members) {
+  for (const auto& member : object) {
+    PIXMILL_RETURN_IF_ERROR(
+        set_part(target, field, {member.key().data(), member.key().size()}, member.value(), members));
+  }
+  return {};
 }
 
 Result<void> set_resize(Output& output, const json::value& value) {
@@ -118,9 +149,7 @@ Result<void> set_resize(Output& output, const json::value& value) {
   constexpr std::string_view kAllowed = "an object with width, height, fit, gravity and enlarge";
   if (object == nullptr) return refuse_field("resize", json::serialize(value), kAllowed);
   Resize resize;
-  for (const auto& member : *object) {
-    PIXMILL_RETURN_IF_ERROR(set_resize_member(resize, {member.key().data(), member.key().size()}, member.value()));
-  }
+  PIXMILL_RETURN_IF_ERROR(set_parts(resize, "resize", *object, kResizeMembers));
   if (!resize.width_px && !resize.height_px) {
     return refuse_field("resize", json::serialize(value), "a width, a height or both");
   }
@@ -128,8 +157,17 @@ Result<void> set_resize(Output& output, const json::value& value) {
   return {};
 }
 
+Result<void> set_watermark(Output& output, const json::object& object) {
+  Watermark watermark;
+  PIXMILL_RETURN_IF_ERROR(set_parts(watermark, "watermark", object, kWatermarkMembers));
+  if (watermark.image.empty()) return refuse_field("watermark.image", "", kWatermarkImageAllowed);
+  output.watermark = std::move(watermark);
+  return {};
+}
+
 Result<void> set_member(Output& output, std::string_view name, const json::value& value) {
   PIXMILL_TRY(const Field* const field, find_field(name));
+  if (field->json == JsonKind::kTextOrObject && value.is_object()) return set_watermark(output, value.get_object());
   if (field->json == JsonKind::kObject) return set_resize(output, value);
   const auto text = compact_value(value, field->json);
   if (!text) return refuse_field(name, json::serialize(value), field->allowed);

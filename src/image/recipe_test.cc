@@ -251,6 +251,78 @@ TEST(Recipe, RefusesJsonOfWrongTypesAndShapes) {
   EXPECT_THAT(error_of(R"({"resize":{"width":5,"\u0077idth":6}})"), HasSubstr("twice"));
 }
 
+TEST(Recipe, WatermarkHasBothSpellingsAndOneText) {
+  const std::string text =
+      "watermark=southeast:opacity=0.5:scale=0.2:margin=16:tile:https://example.com:8443/a,b:c=d/logo.png?x=1:tile";
+  const Output compact = only_output(text);
+  ASSERT_TRUE(compact.watermark);
+  EXPECT_EQ(*compact.watermark, (Watermark{.image = "https://example.com:8443/a,b:c=d/logo.png?x=1:tile",
+                                           .gravity = Gravity::kSouthEast,
+                                           .opacity = 0.5,
+                                           .scale = 0.2,
+                                           .margin_px = 16,
+                                           .tile = true}));
+  EXPECT_EQ(compact, only_output(R"({"watermark":{"image":"https://example.com:8443/a,b:c=d/logo.png?x=1:tile",
+      "gravity":"southeast","opacity":0.5,"scale":0.2,"margin":16,"tile":true}})"));
+  EXPECT_EQ(compact, only_output("{\"watermark\":\"" + text.substr(text.find('=') + 1) + "\"}"));
+  EXPECT_EQ(canonical_text(parsed(text)), text);
+  EXPECT_EQ(canonical_text(parsed("watermark=tile:margin=0:centre:opacity=1:upload")), "watermark=tile:upload");
+  const std::string stored = "watermark=upload:" + std::string(64, 'a');
+  EXPECT_EQ(canonical_text(parsed(stored)), stored);
+  EXPECT_EQ(canonical_text(parsed("watermark=none")), "format=keep");
+  EXPECT_EQ(canonical_text(parsed(R"({"watermark":{"image":"HTTP://h/"}})")), "watermark=HTTP://h/");
+}
+
+TEST(Recipe, RefusesWatermarksThatAreNone) {
+  for (const std::string value : {"",
+                                  "logo.png",
+                                  "file:///etc/passwd",
+                                  "ftp://h/a.png",
+                                  "https:",
+                                  "https://",
+                                  "https:/h/a.png",
+                                  "upload:",
+                                  "upload:abc",
+                                  "southeast",
+                                  "southeast:",
+                                  "opacity=2:upload",
+                                  "opacity=0:upload",
+                                  "opacity=:upload",
+                                  "scale=1.5:upload",
+                                  "margin=-1:upload",
+                                  "margin=10001:upload",
+                                  "tile:tile:upload",
+                                  "north:south:upload",
+                                  "opacity=1:opacity=1:upload",
+                                  "attention:upload",
+                                  "entropy:upload",
+                                  "https://h/\x7F",
+                                  "https://h/\xFF"}) {
+    EXPECT_THAT(error_of("watermark=" + value), AllOf(HasSubstr("\"watermark\""), HasSubstr("an http or https")))
+        << value;
+  }
+  EXPECT_THAT(error_of(R"({"watermark":{"image":"https://h/a b.png"}})"), HasSubstr("watermark.image"));
+  EXPECT_THAT(error_of(R"({"watermark":{"opacity":0.5}})"), HasSubstr("watermark.image"));
+  EXPECT_THAT(error_of(R"({"watermark":{"image":"upload","gravity":"entropy"}})"), HasSubstr("watermark.gravity"));
+  EXPECT_THAT(error_of(R"({"watermark":{"image":"upload","opacity":"0.5"}})"), HasSubstr("0.01 to 1"));
+  EXPECT_THAT(error_of(R"({"watermark":{"image":"upload","scale":2}})"), HasSubstr("watermark.scale"));
+  EXPECT_THAT(error_of(R"({"watermark":{"image":"upload","margin":1.5}})"), HasSubstr("watermark.margin"));
+  EXPECT_THAT(error_of(R"({"watermark":{"image":"upload","tile":1}})"), HasSubstr("true or false"));
+  EXPECT_THAT(error_of(R"({"watermark":{"image":"upload","x":1}})"),
+              AllOf(HasSubstr("watermark.x"), HasSubstr("image, gravity, opacity")));
+  EXPECT_THAT(error_of(R"({"watermark":5})"), HasSubstr("watermark"));
+  EXPECT_THAT(error_of("watermark=https://h/" + std::string(2048, 'a')), HasSubstr("an http or https"));
+}
+
+TEST(Recipe, RefusesWhatIsTooLongOnceWrittenOut) {
+  // Each of the outputs has the address of all.
+  std::string text = "watermark=https://h/" + std::string(2000, 'a');
+  for (int i = 0; i < 3; ++i) text += " o" + std::to_string(i) + ":";
+  EXPECT_TRUE(parse_recipe(text));
+  for (int i = 3; i < 6; ++i) text += " o" + std::to_string(i) + ":";
+  EXPECT_THAT(error_of(text), HasSubstr("written out"));
+}
+
 TEST(Recipe, RefusesWhatIsEmptyOrTooLong) {
   EXPECT_THAT(error_of(""), HasSubstr("empty"));
   EXPECT_THAT(error_of(" \n"), HasSubstr("empty"));

@@ -19,6 +19,7 @@
 #include "image/transform.h"
 #include "image/truncation.h"
 #include "image/vips_runtime.h"
+#include "image/watermark.h"
 #include "image/xmp.h"
 
 namespace pixmill::image {
@@ -95,10 +96,19 @@ Result<Picture> with_colours(Picture picture, bool keep_icc) {
   return keep_icc ? keep_colours(std::move(picture)) : convert_to_srgb(std::move(picture));
 }
 
+// Null where there is none to be laid over.
+Result<Mark*> find_mark(const Output& output, const Marks& marks) {
+  if (!output.watermark) return nullptr;
+  const auto found = marks.find(output.watermark->image);
+  if (found == marks.end()) return fail(ErrorCode::kInvalidArgument, "the watermark's picture is not at hand");
+  return found->second;
+}
+
 // Decoded once for all outputs that are made of pixels.
 class SharedPixels {
  public:
-  SharedPixels(const Source& source, Picture opened) : source_(source), opened_(std::move(opened)) {}
+  SharedPixels(const Source& source, Picture opened, const Marks& marks)
+      : source_(source), opened_(std::move(opened)), marks_(marks) {}
 
   // Before encode(): an output that needs them.
   void expect(const OutputPlan& plan) {
@@ -111,10 +121,12 @@ class SharedPixels {
   }
 
   Result<Encoded> encode(const OutputPlan& plan, const Limits& limits) {
-    if (plan.animated) return encode_animation(plan, limits);
+    PIXMILL_TRY(Mark* const mark, find_mark(*plan.output, marks_));
+    if (plan.animated) return encode_animation(plan, limits, mark);
     if (upright_.get() == nullptr) PIXMILL_RETURN_IF_ERROR(decode_upright());
     PIXMILL_TRY(Picture coloured, keep_icc_ ? with_colours(share(upright_), plan.encode.keep_icc) : share(upright_));
-    PIXMILL_TRY(Picture picture, transform(std::move(coloured), source_.facts.upright_size(), *plan.output, limits));
+    PIXMILL_TRY(Picture picture,
+                transform(std::move(coloured), source_.facts.upright_size(), *plan.output, limits, mark));
     if (plan.encode.format == Format::kJpeg) {
       PIXMILL_TRY(picture, flatten(std::move(picture), plan.output->background));
     }
@@ -122,11 +134,11 @@ class SharedPixels {
   }
 
  private:
-  Result<Encoded> encode_animation(const OutputPlan& plan, const Limits& limits) {
+  Result<Encoded> encode_animation(const OutputPlan& plan, const Limits& limits, Mark* mark) {
     if (!animation_) {
       PIXMILL_TRY(animation_, open_animation(source_.bytes, source_.header.format, limits));
     }
-    PIXMILL_TRY(const Picture frames, transform_animation(*animation_, *plan.output, limits));
+    PIXMILL_TRY(const Picture frames, transform_animation(*animation_, *plan.output, limits, mark));
     return fit_animation(frames, plan.encode, plan.output->max_bytes);
   }
 
@@ -145,6 +157,7 @@ class SharedPixels {
 
   const Source& source_;
   Picture opened_;
+  const Marks& marks_;
   Picture upright_;
   std::optional<Animation> animation_;
   SizePx wanted_{.width = 1, .height = 1};
@@ -232,14 +245,14 @@ Result<std::vector<std::optional<Encoded>>> encode_without_pixels(const Source& 
 }
 
 Result<std::vector<Rendition>> render_outputs(const Source& source, Picture opened, const Recipe& recipe,
-                                              const Limits& limits) {
+                                              const Limits& limits, const Marks& marks) {
   std::vector<OutputPlan> plans;
   for (const Output& output : recipe.outputs) {
     PIXMILL_TRY(const OutputPlan plan, plan_output(source.header, source.facts, output, limits));
     plans.push_back(plan);
   }
   PIXMILL_TRY(std::vector<std::optional<Encoded>> encoded, encode_without_pixels(source, plans));
-  SharedPixels pixels(source, std::move(opened));
+  SharedPixels pixels(source, std::move(opened), marks);
   for (std::size_t i = 0; i < plans.size(); ++i) {
     if (!encoded[i]) pixels.expect(plans[i]);
   }
@@ -255,7 +268,7 @@ Result<std::vector<Rendition>> render_outputs(const Source& source, Picture open
 }
 
 Result<std::vector<Rendition>> open_and_render(std::string_view bytes, const Header& header, const Recipe& recipe,
-                                               const Limits& limits) {
+                                               const Limits& limits, const Marks& marks) {
   PIXMILL_RETURN_IF_ERROR(start_vips());
   static_cast<void>(take_vips_message());  // what a picture before this one left unsaid
   PIXMILL_TRY(Opened opened, open_source(bytes, header.format));
@@ -264,15 +277,15 @@ Result<std::vector<Rendition>> open_and_render(std::string_view bytes, const Hea
   seen.height_px = opened.facts.size.height;
   PIXMILL_RETURN_IF_ERROR(check_source_size(seen, limits));  // the decoder may have found more than our header reader
   const Source source{.bytes = bytes, .header = header, .facts = opened.facts};
-  return render_outputs(source, std::move(opened.picture), recipe, limits);
+  return render_outputs(source, std::move(opened.picture), recipe, limits, marks);
 }
 
 }  // namespace
 
-Result<Rendered> render(std::string_view source, const Recipe& recipe, const Limits& limits) {
+Result<Rendered> render(std::string_view source, const Recipe& recipe, const Limits& limits, const Marks& marks) {
   PIXMILL_TRY(const Header header, read_header(source));
   PIXMILL_RETURN_IF_ERROR(check_source_size(header, limits));
-  auto renditions = open_and_render(source, header, recipe, limits);
+  auto renditions = open_and_render(source, header, recipe, limits, marks);
   if (!renditions) {
     Error error = std::move(renditions).error();
     if (error.code == ErrorCode::kDecodeFailed && is_cut_off(source, header.format)) {

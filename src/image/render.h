@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,9 +38,14 @@ struct Rendered {
   std::vector<Rendition> renditions;  // as the recipe's outputs
 };
 
+class Mark;  // image/watermark.h
+// Decoded watermarks, by what the recipe calls their image.
+using Marks = std::map<std::string, Mark*, std::less<>>;
+
 // Checks size and format from the header before decoding; every rendition's header has been read back.
 // Errors: kNotAnImage, kUnsupportedFormat, kTooLarge, kTruncated, kDecodeFailed; kInvalidArgument when a crop lies
-// outside of the picture.
-[[nodiscard]] Result<Rendered> render(std::string_view source, const Recipe& recipe, const Limits& limits);
+// outside of the picture, or a watermark of the recipe is not among the marks.
+[[nodiscard]] Result<Rendered> render(std::string_view source, const Recipe& recipe, const Limits& limits,
+                                      const Marks& marks = {});
 
 }  // namespace pixmill::image

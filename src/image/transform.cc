@@ -8,6 +8,7 @@
 #include "image/output_plan.h"
 #include "image/steps.h"
 #include "image/vips_runtime.h"
+#include "image/watermark.h"
 
 namespace pixmill::image {
 
@@ -176,7 +177,7 @@ bool needs_memory(const Output& output) {
          output.max_bytes || output.colours;
 }
 
-Result<Picture> transform(Picture picture, SizePx full, const Output& output, const Limits& limits) {
+Result<Picture> transform(Picture picture, SizePx full, const Output& output, const Limits& limits, Mark* mark) {
   if (output.crop) {
     if (const auto box = plan_crop(full, *output.crop)) {
       PIXMILL_TRY(picture, cut(picture, *box));
@@ -205,7 +206,9 @@ Result<Picture> transform(Picture picture, SizePx full, const Output& output, co
   PIXMILL_TRY(picture, pad(std::move(picture), output.pad, output.background));
   PIXMILL_TRY(picture, adjust_colours(std::move(picture), output));
   PIXMILL_TRY(picture, blur(std::move(picture), output.blur_px));
-  return sharpen(std::move(picture), output.sharpen_px);
+  PIXMILL_TRY(picture, sharpen(std::move(picture), output.sharpen_px));
+  if (mark == nullptr) return picture;
+  return lay_over(std::move(picture), *output.watermark, *mark);
 }
 
 }  // namespace pixmill::image

@@ -17,7 +17,8 @@ namespace pixmill::image {
 [[nodiscard]] Result<BoxPx> trimmed_box(const Picture& picture, BoxPx within, int threshold);
 
 // `picture` is upright and may have been decoded smaller than `full`, its size, where nothing refers to its pixels.
-// Errors: kDecodeFailed, kTooLarge.
-[[nodiscard]] Result<Picture> transform(Picture picture, SizePx full, const Output& output, const Limits& limits);
+// `mark` is the output's watermark, if it has one. Errors: kDecodeFailed, kTooLarge.
+[[nodiscard]] Result<Picture> transform(Picture picture, SizePx full, const Output& output, const Limits& limits,
+                                        Mark* mark);
 
 }  // namespace pixmill::image
