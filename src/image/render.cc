@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 
 #include "base/text.h"
@@ -12,6 +13,8 @@
 #include "image/jpeg/jpeg_transcode.h"
 #include "image/jpeg_segments.h"
 #include "image/output_plan.h"
+#include "image/quality_metric.h"
+#include "image/score.h"
 #include "image/steps.h"
 #include "image/strip_metadata.h"
 #include "image/through_planes.h"
@@ -47,6 +50,27 @@ struct Source {
   std::string_view bytes;
   Header header;
   Facts facts;
+};
+
+// What all outputs of a picture share besides the source.
+struct Job {
+  const Limits& limits;
+  const Marks& marks;
+  bool measured = false;  // stages are computed one by one
+};
+
+// Adds the time until it goes to a stage.
+class Timer {
+ public:
+  explicit Timer(std::chrono::microseconds& stage) : stage_(stage) {}
+  ~Timer() { stage_ += std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin_); }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::chrono::microseconds& stage_;
+  Clock::time_point begin_ = Clock::now();
 };
 
 // ---- Without pixels
@@ -107,8 +131,8 @@ Result<Mark*> find_mark(const Output& output, const Marks& marks) {
 // Decoded once for all outputs that are made of pixels.
 class SharedPixels {
  public:
-  SharedPixels(const Source& source, Picture opened, const Marks& marks)
-      : source_(source), opened_(std::move(opened)), marks_(marks) {}
+  SharedPixels(const Source& source, Picture opened, const Job& job)
+      : source_(source), opened_(std::move(opened)), job_(job), in_memory_(job.measured) {}
 
   // Before encode(): an output that needs them.
   void expect(const OutputPlan& plan) {
@@ -120,29 +144,54 @@ class SharedPixels {
     ++readers_;
   }
 
-  Result<Encoded> encode(const OutputPlan& plan, const Limits& limits) {
-    PIXMILL_TRY(Mark* const mark, find_mark(*plan.output, marks_));
-    if (plan.animated) return encode_animation(plan, limits, mark);
-    if (upright_.get() == nullptr) PIXMILL_RETURN_IF_ERROR(decode_upright());
-    PIXMILL_TRY(Picture coloured, keep_icc_ ? with_colours(share(upright_), plan.encode.keep_icc) : share(upright_));
-    PIXMILL_TRY(Picture picture,
-                transform(std::move(coloured), source_.facts.upright_size(), *plan.output, limits, mark));
-    if (plan.encode.format == Format::kJpeg) {
-      PIXMILL_TRY(picture, flatten(std::move(picture), plan.output->background));
-    }
+  Result<Encoded> encode(const OutputPlan& plan, StageTimes& times) {
+    if (plan.animated) return encode_animation(plan, times);
+    PIXMILL_RETURN_IF_ERROR(decode_upright(times));
+    PIXMILL_TRY(Picture picture, transformed(plan, times));
+    const Timer timer(times.encode);
     return fit_bytes(std::move(picture), plan.encode, plan.output->max_bytes);
   }
 
+  // What encode() encodes. Of outputs that are not animated.
+  Result<Picture> before_encoding(const OutputPlan& plan) {
+    StageTimes unused;
+    PIXMILL_RETURN_IF_ERROR(decode_upright(unused));
+    return transformed(plan, unused);
+  }
+
  private:
-  Result<Encoded> encode_animation(const OutputPlan& plan, const Limits& limits, Mark* mark) {
+  Result<Encoded> encode_animation(const OutputPlan& plan, StageTimes& times) {
     if (!animation_) {
-      PIXMILL_TRY(animation_, open_animation(source_.bytes, source_.header.format, limits));
+      const Timer timer(times.decode);
+      PIXMILL_TRY(animation_, open_animation(source_.bytes, source_.header.format, job_.limits));
     }
-    PIXMILL_TRY(const Picture frames, transform_animation(*animation_, *plan.output, limits, mark));
+    PIXMILL_TRY(const Picture frames, transformed_frames(plan, times));
+    const Timer timer(times.encode);
     return fit_animation(frames, plan.encode, plan.output->max_bytes);
   }
 
-  Result<void> decode_upright() {
+  Result<Picture> transformed_frames(const OutputPlan& plan, StageTimes& times) {
+    const Timer timer(times.transform);
+    PIXMILL_TRY(Mark* const mark, find_mark(*plan.output, job_.marks));
+    PIXMILL_TRY(Picture frames, transform_animation(*animation_, *plan.output, job_.limits, mark));
+    return job_.measured ? in_memory(std::move(frames)) : std::move(frames);
+  }
+
+  Result<Picture> transformed(const OutputPlan& plan, StageTimes& times) {
+    const Timer timer(times.transform);
+    PIXMILL_TRY(Mark* const mark, find_mark(*plan.output, job_.marks));
+    PIXMILL_TRY(Picture coloured, keep_icc_ ? with_colours(share(upright_), plan.encode.keep_icc) : share(upright_));
+    PIXMILL_TRY(Picture picture,
+                transform(std::move(coloured), source_.facts.upright_size(), *plan.output, job_.limits, mark));
+    if (plan.encode.format == Format::kJpeg) {
+      PIXMILL_TRY(picture, flatten(std::move(picture), plan.output->background));
+    }
+    return job_.measured ? in_memory(std::move(picture)) : std::move(picture);
+  }
+
+  Result<void> decode_upright(StageTimes& times) {
+    if (upright_.get() != nullptr) return {};
+    const Timer timer(times.decode);
     Opened opened{.facts = source_.facts, .picture = std::move(opened_)};
     PIXMILL_TRY(Picture picture, decode(source_.bytes, source_.header.format, std::move(opened), wanted_));
     if (!keep_icc_) {
@@ -157,12 +206,12 @@ class SharedPixels {
 
   const Source& source_;
   Picture opened_;
-  const Marks& marks_;
+  const Job& job_;
   Picture upright_;
   std::optional<Animation> animation_;
   SizePx wanted_{.width = 1, .height = 1};
   int readers_ = 0;
-  bool in_memory_ = false;
+  bool in_memory_;
   bool keep_icc_ = false;  // colours are then converted for each output
 };
 
@@ -227,7 +276,9 @@ bool may_halve_chroma(const Source& source, const OutputPlan& plan) {
 
 // The outputs that need no pixels; nullopt for the others.
 Result<std::vector<std::optional<Encoded>>> encode_without_pixels(const Source& source,
-                                                                  const std::vector<OutputPlan>& plans) {
+                                                                  const std::vector<OutputPlan>& plans,
+                                                                  StageTimes& times) {
+  const Timer timer(times.encode);
   std::vector<std::optional<Encoded>> encoded;
   std::vector<std::optional<PlanarPlan>> planar;
   ThroughPlanes planes(source.bytes, source.header.format, source.facts);
@@ -244,31 +295,60 @@ Result<std::vector<std::optional<Encoded>>> encode_without_pixels(const Source& 
   return encoded;
 }
 
-Result<std::vector<Rendition>> render_outputs(const Source& source, Picture opened, const Recipe& recipe,
-                                              const Limits& limits, const Marks& marks) {
+// `made` is how the output's pixels came about; null: without pixels, which are then decoded for the comparison.
+void judge(Rendition& rendition, const Source& source, const OutputPlan& plan, const Job& job, SharedPixels* made,
+           std::uint64_t& pixels_left) {
+  const std::uint64_t pixels = std::uint64_t{rendition.width_px} * rendition.height_px;
+  if (plan.animated) {
+    rendition.scored = Scored::kAnimated;
+  } else if (std::min(rendition.width_px, rendition.height_px) < kSsimulacra2SideMinPx) {
+    rendition.scored = Scored::kTooSmall;
+  } else if (!job.measured || pixels > pixels_left) {
+    rendition.scored = Scored::kTooLarge;
+  } else {
+    pixels_left -= pixels;
+    SharedPixels own(source, Picture(), job);
+    own.expect(plan);
+    auto before = (made != nullptr ? *made : own).before_encoding(plan);
+    const auto score = before ? score_of(rendition, std::move(*before), plan.output->background)
+                              : Result<double>(std::unexpected(std::move(before.error())));
+    rendition.scored = score ? Scored::kYes : Scored::kFailed;
+    rendition.score = score.value_or(0);
+  }
+}
+
+Result<Rendered> render_outputs(const Source& source, Picture opened, const Recipe& recipe, const Job& job,
+                                Measure measure) {
   std::vector<OutputPlan> plans;
   for (const Output& output : recipe.outputs) {
-    PIXMILL_TRY(const OutputPlan plan, plan_output(source.header, source.facts, output, limits));
+    PIXMILL_TRY(const OutputPlan plan, plan_output(source.header, source.facts, output, job.limits));
     plans.push_back(plan);
   }
-  PIXMILL_TRY(std::vector<std::optional<Encoded>> encoded, encode_without_pixels(source, plans));
-  SharedPixels pixels(source, std::move(opened), marks);
+  StageTimes times;
+  PIXMILL_TRY(std::vector<std::optional<Encoded>> encoded, encode_without_pixels(source, plans, times));
+  SharedPixels pixels(source, std::move(opened), job);
   for (std::size_t i = 0; i < plans.size(); ++i) {
     if (!encoded[i]) pixels.expect(plans[i]);
   }
-  std::vector<Rendition> renditions;
+  Rendered rendered{.source = source.header, .renditions = {}, .times = std::nullopt};
+  std::uint64_t pixels_left = kScoredPixelsMax;
   for (std::size_t i = 0; i < plans.size(); ++i) {
-    if (!encoded[i]) {
-      PIXMILL_TRY(encoded[i], pixels.encode(plans[i], limits));
+    const bool through_pixels = !encoded[i];
+    if (through_pixels) {
+      PIXMILL_TRY(encoded[i], pixels.encode(plans[i], times));
     }
     PIXMILL_TRY(Rendition rendition, finish(source, plans[i], std::move(*encoded[i])));
-    renditions.push_back(std::move(rendition));
+    if (measure == Measure::kYes) {
+      judge(rendition, source, plans[i], job, through_pixels ? &pixels : nullptr, pixels_left);
+    }
+    rendered.renditions.push_back(std::move(rendition));
   }
-  return renditions;
+  if (job.measured) rendered.times = times;
+  return rendered;
 }
 
-Result<std::vector<Rendition>> open_and_render(std::string_view bytes, const Header& header, const Recipe& recipe,
-                                               const Limits& limits, const Marks& marks) {
+Result<Rendered> open_and_render(std::string_view bytes, const Header& header, const Recipe& recipe,
+                                 const Limits& limits, const Marks& marks, Measure measure) {
   PIXMILL_RETURN_IF_ERROR(start_vips());
   static_cast<void>(take_vips_message());  // what a picture before this one left unsaid
   PIXMILL_TRY(Opened opened, open_source(bytes, header.format));
@@ -277,24 +357,27 @@ Result<std::vector<Rendition>> open_and_render(std::string_view bytes, const Hea
   seen.height_px = opened.facts.size.height;
   PIXMILL_RETURN_IF_ERROR(check_source_size(seen, limits));  // the decoder may have found more than our header reader
   const Source source{.bytes = bytes, .header = header, .facts = opened.facts};
-  return render_outputs(source, std::move(opened.picture), recipe, limits, marks);
+  const std::uint64_t pixels = std::uint64_t{seen.width_px} * seen.height_px * header.frames;
+  const Job job{.limits = limits, .marks = marks, .measured = measure == Measure::kYes && pixels <= kScoredPixelsMax};
+  return render_outputs(source, std::move(opened.picture), recipe, job, measure);
 }
 
 }  // namespace
 
-Result<Rendered> render(std::string_view source, const Recipe& recipe, const Limits& limits, const Marks& marks) {
+Result<Rendered> render(std::string_view source, const Recipe& recipe, const Limits& limits, const Marks& marks,
+                        Measure measure) {
   PIXMILL_TRY(const Header header, read_header(source));
   PIXMILL_RETURN_IF_ERROR(check_source_size(header, limits));
-  auto renditions = open_and_render(source, header, recipe, limits, marks);
-  if (!renditions) {
-    Error error = std::move(renditions).error();
+  auto rendered = open_and_render(source, header, recipe, limits, marks, measure);
+  if (!rendered) {
+    Error error = std::move(rendered).error();
     if (error.code == ErrorCode::kDecodeFailed && is_cut_off(source, header.format)) {
       error.code = ErrorCode::kTruncated;
       error.message = fmt::format("the {} file ends too early", format_name(header.format));
     }
     return std::unexpected(std::move(error));
   }
-  return Rendered{.source = header, .renditions = std::move(*renditions)};
+  return rendered;
 }
 
 }  // namespace pixmill::image

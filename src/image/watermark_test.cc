@@ -182,12 +182,14 @@ TEST_F(Watermarks, GreyStaysGreyUnderGrey) {
 }
 
 TEST_F(Watermarks, AreKeptFromTheWaysWithoutPixels) {
-  const std::string photo = make_picture({.size = {200, 100}, .quality = 40});
-  const std::string recipe = "keep_smaller=true quality=95 watermark=" + std::string(kImage);
-  const Rendition out = rendered(photo, recipe, mark_);
-  EXPECT_FALSE(out.source_kept);
-  EXPECT_EQ(out.format, Format::kJpeg);
-  EXPECT_LE(distance(see(out.bytes).at(100, 50), kMagenta), 12);
+  for (const Format format : {Format::kJpeg, Format::kWebp}) {
+    const std::string photo = make_picture({.format = format, .size = {200, 100}, .noise = true, .quality = 20});
+    const Rendition out =
+        rendered(photo, "keep_smaller=true quality=95 watermark=opacity=1:" + std::string(kImage), mark_);
+    EXPECT_FALSE(out.source_kept);
+    EXPECT_EQ(out.format, format);
+    EXPECT_LE(distance(see(out.bytes).at(100, 50), kMagenta), 12) << format_name(format);
+  }
 }
 
 TEST_F(Watermarks, LieOnEveryFrame) {
