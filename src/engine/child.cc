@@ -12,10 +12,12 @@
 #include <exception>
 #include <new>
 #include <optional>
+#include <type_traits>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/child_main.h"
+#include "engine/mark_shelf.h"
 #include "engine/probe.h"
 #include "engine/protocol.h"
 #include "engine/sandbox.h"
@@ -105,16 +107,42 @@ class Child {
     if (hooks_.stand_in) {
       if (const auto rendered = hooks_.stand_in(source)) return encode(hand_over(*rendered));
     }
-    auto rendered = render_safely(source, render);
+    const std::string_view behind_source(input_.bytes().data() + source.size(), input_.size() - source.size());
+    auto rendered = render_with_marks(source, behind_source, render);
+    marks_.tidy();
     if (!rendered) return encode(Answer(FailedAnswer{std::move(rendered.error())}));
-    return encode(hand_over(*rendered));
+    return encode(*rendered ? hand_over(**rendered) : Answer(MarksWantedAnswer{}));
+  }
+
+  // nullopt: a mark is wanted.
+  Result<std::optional<image::Rendered>> render_with_marks(std::string_view source, std::string_view sent,
+                                                           const RenderRequest& request) {
+    PIXMILL_TRY(const auto marks, safely([&] { return marks_.marks_for(request.marks, sent, request.limits); }));
+    if (!marks) return std::nullopt;
+    auto rendered = safely([&] { return render(source, request, *marks, request.measure); });
+    const bool measured = request.measure == image::Measure::kYes;
+    if (!rendered && measured && rendered.error().code == ErrorCode::kTooLarge) {
+      // Measuring takes memory that the picture alone might do without.
+      rendered = safely([&] { return render(source, request, *marks, image::Measure::kNo); });
+      if (rendered) {
+        for (auto& rendition : rendered->renditions) rendition.scored = image::Scored::kTooLarge;
+      }
+    }
+    PIXMILL_RETURN_IF_ERROR(rendered);
+    return std::move(*rendered);
+  }
+
+  static Result<image::Rendered> render(std::string_view source, const RenderRequest& request,
+                                        const image::Marks& marks, image::Measure measure) {
+    PIXMILL_TRY(const image::Recipe recipe, image::parse_recipe(request.recipe, kPacketBytesMax));
+    return image::render(source, recipe, request.limits, marks, measure);
   }
 
   // The libraries below do not throw, but memory ends, and the standard library says so by an exception.
-  static Result<image::Rendered> render_safely(std::string_view source, const RenderRequest& request) {
+  template <class Function>
+  static std::invoke_result_t<Function> safely(const Function& function) {
     try {
-      PIXMILL_TRY(const image::Recipe recipe, image::parse_recipe(request.recipe));
-      return image::render(source, recipe, request.limits);
+      return function();
     } catch (const std::bad_alloc&) {
       return fail(ErrorCode::kTooLarge, "the picture needs more memory than an engine may use");
     } catch (const std::exception& thrown) {
@@ -124,7 +152,7 @@ class Child {
 
   // Puts the outputs into the shared area, one after another.
   Answer hand_over(const image::Rendered& rendered) {
-    RenderedAnswer answer{.source = rendered.source, .renditions = {}};
+    RenderedAnswer answer{.source = rendered.source, .renditions = {}, .times = rendered.times};
     std::size_t used = 0;
     for (const auto& rendition : rendered.renditions) {
       if (rendition.bytes.size() > output_.size() - used) {
@@ -142,7 +170,9 @@ class Child {
                                    .source_kept = rendition.source_kept,
                                    .first_frame = rendition.first_frame,
                                    .fitted = rendition.fitted,
-                                   .bytes = rendition.bytes.size()});
+                                   .bytes = rendition.bytes.size(),
+                                   .scored = rendition.scored,
+                                   .score = rendition.score});
     }
     return answer;
   }
@@ -151,6 +181,7 @@ class Child {
   const ChildHooks& hooks_;
   SharedArea input_;
   SharedArea output_;
+  MarkShelf marks_;
 };
 
 // Everything that needs the file system comes before the sandbox closes, and nothing that starts a thread.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/redirect_error.hpp>
 
 namespace pixmill::engine {
@@ -36,6 +37,14 @@ Engine::~Engine() {
   // The process owns the descriptors.
   socket_.release();
   if (pidfd_.is_open()) pidfd_.release();
+}
+
+bool Engine::has_mark(const std::string& sha256) const { return std::ranges::find(marks_, sha256) != marks_.end(); }
+
+void Engine::remember_mark(const std::string& sha256) {
+  std::erase(marks_, sha256);
+  if (marks_.size() >= kMarksMax) marks_.erase(marks_.begin());
+  marks_.push_back(sha256);
 }
 
 void Engine::watch_end() {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/task.h"
@@ -51,6 +52,11 @@ class Engine : public std::enable_shared_from_this<Engine> {
 
   std::uint32_t pictures = 0;  // done so far; the pool counts
 
+  // Which watermarks were sent to it, as far as is remembered; it may have let go of them.
+  [[nodiscard]] bool has_mark(const std::string& sha256) const;
+  void remember_mark(const std::string& sha256);
+  void forget_marks() { marks_.clear(); }
+
  private:
   void watch_end();
   void on_end();
@@ -66,7 +72,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   asio::steady_timer poll_;  // where the kernel has no pidfd
   Wakeup end_rung_;
   EndedCallback when_ended_;
-  std::uint64_t question_ = 0;  // its number; a deadline that fires for an earlier one does nothing
+  std::vector<std::string> marks_;  // the last used one at the end
+  std::uint64_t question_ = 0;      // its number; a deadline that fires for an earlier one does nothing
   bool timed_out_ = false;
   bool ended_ = false;
   std::array<char, kPacketBytesMax> packet_;

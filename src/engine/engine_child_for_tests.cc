@@ -54,6 +54,7 @@ std::optional<std::string> on_picture(std::string_view source) {
   if (deed == "garbage") return "this is no packet";
   if (deed == "no-picture") return claim({.width_px = 9, .height_px = 9, .bytes = 100});
   if (deed == "too-much") return claim({.width_px = 9, .height_px = 9, .bytes = ~std::uint64_t{0}});
+  if (deed == "wants-marks") return encode(Answer(pixmill::engine::MarksWantedAnswer{}));
   if (deed == "other-answer") return encode(Answer(pixmill::engine::ReadyAnswer{}));
   if (deed == "eat-memory") {
     std::vector<std::string> eaten;

@@ -59,6 +59,44 @@ Restarts make_restarts(Metrics& metrics) {
           .start = counter("start")};
 }
 
+// What an engine is asked besides the source: nothing in it is an address, and marks are called by their digests.
+struct Question {
+  RenderRequest request;                               // `bytes` of the marks are those of their files
+  std::vector<std::shared_ptr<const MarkFile>> marks;  // as request.marks
+};
+
+Result<Question> make_question(image::Recipe recipe, const RenderExtras& extras, const PoolOptions& options) {
+  Question question;
+  std::uint64_t bytes = 0;
+  for (auto& output : recipe.outputs) {
+    if (!output.watermark) continue;
+    std::string& image = output.watermark->image;
+    const auto found = extras.marks == nullptr ? MarkFiles::const_iterator() : extras.marks->find(image);
+    if (extras.marks == nullptr || found == extras.marks->end()) {
+      return fail(ErrorCode::kInvalidArgument, fmt::format("the watermark '{}' is not at hand", image));
+    }
+    const auto& mark = found->second;
+    if (mark->bytes.empty()) {
+      return fail(ErrorCode::kNotAnImage, "the watermark cannot be used: the file is empty");
+    }
+    image = fmt::format("{}:{}", image::kUploadedWatermark, mark->sha256);
+    if (std::ranges::find(question.request.marks, mark->sha256, &MarkHead::sha256) != question.request.marks.end()) {
+      continue;
+    }
+    bytes += mark->bytes.size();
+    question.request.marks.push_back({.sha256 = mark->sha256, .bytes = mark->bytes.size()});
+    question.marks.push_back(mark);
+  }
+  if (bytes > options.mark_bytes_max) {
+    return fail(ErrorCode::kTooLarge, fmt::format("the watermarks have {}; at most {} are allowed", format_bytes(bytes),
+                                                  format_bytes(options.mark_bytes_max)));
+  }
+  question.request.recipe = image::canonical_text(recipe);
+  question.request.limits = options.limits;
+  question.request.measure = extras.measure;
+  return question;
+}
+
 // The pool's state, shared with the coroutines that use it, so that it outlives them.
 class Core : public std::enable_shared_from_this<Core> {
  public:
@@ -74,7 +112,8 @@ class Core : public std::enable_shared_from_this<Core> {
         changed_(executor_) {}
 
   [[nodiscard]] Task<Result<void>> start();
-  [[nodiscard]] Task<Result<image::Rendered>> render(std::string_view source, image::Recipe recipe);
+  [[nodiscard]] Task<Result<image::Rendered>> render(std::string_view source, image::Recipe recipe,
+                                                     RenderExtras extras);
   void stop();
 
   [[nodiscard]] const SandboxReport& report() const { return report_; }
@@ -126,7 +165,8 @@ class Core : public std::enable_shared_from_this<Core> {
   void give_back(const EnginePtr& engine, bool healthy);
 
   [[nodiscard]] Task<Result<image::Rendered>> render_with(Lease& lease, std::string_view source,
-                                                          const image::Recipe& recipe);
+                                                          const image::Recipe& recipe, const Question& question);
+  [[nodiscard]] Task<Result<Answer>> ask(Engine& engine, std::string_view source, const Question& question);
   [[nodiscard]] Result<image::Rendered> collect(Lease& lease, const RenderedAnswer& answer,
                                                 const image::Recipe& recipe);
   [[nodiscard]] Task<Result<ProbedAnswer>> probe();
@@ -185,7 +225,7 @@ Task<Result<EnginePtr>> Core::start_one() {
   const ProcessOptions process{.executable = options_.executable,
                                .extra_arguments = options_.extra_arguments,
                                .memory_bytes_max = options_.memory_bytes_max,
-                               .source_bytes_max = options_.source_bytes_max,
+                               .input_bytes_max = options_.source_bytes_max + options_.mark_bytes_max,
                                .output_bytes_max = options_.output_bytes_max};
   PIXMILL_CO_TRY(EnginePtr engine, Engine::start(executor_, process));
   engine->when_ended([weak = weak_from_this()](const EnginePtr& ended) {
@@ -317,26 +357,48 @@ void Core::give_back(const EnginePtr& engine, bool healthy) {
 
 // ---- one picture
 
-Task<Result<image::Rendered>> Core::render(std::string_view source, image::Recipe recipe) {
+Task<Result<image::Rendered>> Core::render(std::string_view source, image::Recipe recipe, RenderExtras extras) {
   const auto self = shared_from_this();
   if (source.size() > options_.source_bytes_max) {
     co_return fail(ErrorCode::kTooLarge,
                    fmt::format("the file has {}; at most {} are allowed", format_bytes(source.size()),
                                format_bytes(options_.source_bytes_max)));
   }
+  PIXMILL_CO_TRY(const Question question, make_question(recipe, extras, options_));
   PIXMILL_CO_TRY(Lease lease, co_await acquire());
   const auto begin = std::chrono::steady_clock::now();
-  auto rendered = co_await render_with(lease, source, recipe);
+  auto rendered = co_await render_with(lease, source, recipe, question);
   render_seconds_.observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   co_return rendered;
 }
 
-Task<Result<image::Rendered>> Core::render_with(Lease& lease, std::string_view source, const image::Recipe& recipe) {
+// Marks are sent once to each engine, as long as it keeps them.
+Task<Result<Answer>> Core::ask(Engine& engine, std::string_view source, const Question& question) {
+  RenderRequest request = question.request;
+  request.source_bytes = source.size();
+  auto* at = std::copy(source.begin(), source.end(), engine.input().bytes().data());
+  for (std::size_t i = 0; i < question.marks.size(); ++i) {
+    const MarkFile& mark = *question.marks[i];
+    if (engine.has_mark(mark.sha256)) {
+      request.marks[i].bytes = 0;
+    } else {
+      at = std::copy(mark.bytes.begin(), mark.bytes.end(), at);
+    }
+  }
+  auto answer = co_await engine.ask(encode(Request(std::move(request))), options_.picture_deadline);
+  if (!answer || std::holds_alternative<FailedAnswer>(*answer)) co_return answer;
+  for (const auto& mark : question.marks) engine.remember_mark(mark->sha256);
+  co_return answer;
+}
+
+Task<Result<image::Rendered>> Core::render_with(Lease& lease, std::string_view source, const image::Recipe& recipe,
+                                                const Question& question) {
   Engine& engine = lease.engine();
-  std::copy(source.begin(), source.end(), engine.input().bytes().begin());
-  const RenderRequest request{
-      .recipe = image::canonical_text(recipe), .limits = options_.limits, .source_bytes = source.size()};
-  const auto answer = co_await engine.ask(encode(Request(request)), options_.picture_deadline);
+  auto answer = co_await ask(engine, source, question);
+  if (answer && std::holds_alternative<MarksWantedAnswer>(*answer) && !question.marks.empty()) {
+    engine.forget_marks();
+    answer = co_await ask(engine, source, question);
+  }
   if (stopped_) co_return stopping();
   if (!answer) {
     count_failure(lease, answer.error());
@@ -365,7 +427,7 @@ Result<image::Rendered> Core::collect(Lease& lease, const RenderedAnswer& answer
     return fail(ErrorCode::kEngineCrash, "the decoder gave another number of outputs than the recipe has");
   }
   const auto output = lease.engine().output().bytes();
-  image::Rendered rendered{.source = answer.source, .renditions = {}};
+  image::Rendered rendered{.source = answer.source, .renditions = {}, .times = answer.times};
   std::size_t at = 0;
   for (const auto& head : answer.renditions) {
     image::Rendition rendition{.name = recipe.outputs[rendered.renditions.size()].name,
@@ -376,7 +438,9 @@ Result<image::Rendered> Core::collect(Lease& lease, const RenderedAnswer& answer
                                .source_kept = head.source_kept,
                                .first_frame = head.first_frame,
                                .fitted = head.fitted,
-                               .bytes = std::string(output.data() + at, head.bytes)};
+                               .bytes = std::string(output.data() + at, head.bytes),
+                               .scored = head.scored,
+                               .score = head.score};
     at += head.bytes;
     const auto header = image::read_header(rendition.bytes);
     if (!header || header->format != head.format || header->width_px != head.width_px ||
@@ -410,7 +474,7 @@ Task<Result<void>> Core::start() {
   if (stopped_) co_return stopping();
   if (start_error_) co_return fail(ErrorCode::kInternal, start_error_->message, start_error_->detail);
   const SelfTestSteps steps{
-      .render = [this](std::string_view source, const image::Recipe& recipe) { return render(source, recipe); },
+      .render = [this](std::string_view source, const image::Recipe& recipe) { return render(source, recipe, {}); },
       .probe = [this] { return probe(); }};
   co_await run_self_test(steps, report_);
   if (!report_.problem.empty()) co_return fail(ErrorCode::kInternal, report_.problem);
@@ -444,8 +508,9 @@ class CorePool final : public Pool {
   CorePool(const CorePool&) = delete;
   CorePool& operator=(const CorePool&) = delete;
 
-  Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe) override {
-    return core_->render(source, recipe);
+  Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe,
+                                       RenderExtras extras) override {
+    return core_->render(source, recipe, extras);
   }
   void stop() override { core_->stop(); }
   const SandboxReport& sandbox() const override { return core_->report(); }

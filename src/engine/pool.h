@@ -8,6 +8,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,9 +30,23 @@ struct PoolOptions {
   std::uint64_t memory_bytes_max = 512ULL << 20;  // RLIMIT_DATA of one engine
   std::uint32_t pictures_per_engine = 10'000;     // then it is recycled
   std::uint64_t source_bytes_max = 64ULL << 20;   // larger sources are kTooLarge; memory is taken as it is used
+  std::uint64_t mark_bytes_max = 32ULL << 20;     // of all watermarks of a picture together
   std::uint64_t output_bytes_max = 128ULL << 20;  // of all renditions of a picture together
   image::Limits limits;
   std::vector<std::string> extra_arguments;  // tests: "--evil=open" …
+};
+
+// A watermark's file as somebody gave it: untrusted, looked at by engines alone.
+struct MarkFile {
+  std::string bytes;
+  std::string sha256;  // in hexadecimal digits
+};
+// By what a recipe calls their image.
+using MarkFiles = std::map<std::string, std::shared_ptr<const MarkFile>, std::less<>>;
+
+struct RenderExtras {
+  const MarkFiles* marks = nullptr;  // outlives the task; holds all that the recipe names
+  image::Measure measure = image::Measure::kNo;
 };
 
 // What the start-up self-test found; /readyz reports it.
@@ -52,8 +68,13 @@ class Pool {
 
   // `source` must stay alive until the task ends. Waits for a free engine, first come, first served; the deadline
   // counts from when one was found. The result's formats and sizes have been read again from the bytes in this process.
-  // Errors: those of image::render, kEngineCrash, kEngineTimeout, kUnavailable once stop() was called.
-  [[nodiscard]] virtual Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe) = 0;
+  // Errors: those of image::render, kEngineCrash, kEngineTimeout, kUnavailable once stop() was called; kInvalidArgument
+  // when a watermark is not among the extras.
+  [[nodiscard]] virtual Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe,
+                                                             RenderExtras extras) = 0;
+  [[nodiscard]] Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe) {
+    return render(source, recipe, RenderExtras());
+  }
 
   // Kills and reaps all engines; renders under way end with kUnavailable.
   virtual void stop() = 0;

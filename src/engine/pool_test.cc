@@ -11,6 +11,8 @@
 #include <filesystem>
 #include <set>
 
+#include "base/crypto.h"
+#include "image/watermark.h"
 #include "tests/support/run_task.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/test_pictures.h"
@@ -44,6 +46,10 @@ class TestPool {
   }
   Result<image::Rendered> render(const std::string& source, std::string_view text = "compress") {
     return run_task(io_, pool_->render(source, recipe(text)));
+  }
+  Result<image::Rendered> render(const std::string& source, std::string_view text, RenderExtras extras) {
+    const image::Recipe parsed = recipe(text);
+    return run_task(io_, pool_->render(source, parsed, extras));
   }
   // Starts a render that goes on while others are awaited.
   Pending begin_render(std::string source) {
@@ -94,6 +100,13 @@ ErrorCode error_code(const Result<image::Rendered>& rendered) {
   EXPECT_FALSE(rendered);
   return rendered ? ErrorCode::kInternal : rendered.error().code;
 }
+
+std::shared_ptr<const MarkFile> mark_file(std::string bytes) {
+  std::string sha256 = to_hex(pixmill::sha256(bytes));
+  return std::make_shared<MarkFile>(MarkFile{.bytes = std::move(bytes), .sha256 = std::move(sha256)});
+}
+
+constexpr std::string_view kMarked = "format=png watermark=https://h/a.png";
 
 TEST(Pool, GivesWhatRenderGives) {
   TestPool pool(test_options(2));
@@ -401,6 +414,77 @@ TEST(Pool, ShowsItsMetrics) {
   EXPECT_THAT(text, HasSubstr("pixmill_engine_restarts_total{reason=\"timeout\"} 0"));
   EXPECT_THAT(text, HasSubstr("pixmill_engine_busy 0"));
   EXPECT_THAT(text, HasSubstr("pixmill_engine_render_seconds_count"));
+}
+
+TEST(Pool, LaysWatermarksOverPictures) {
+  TestPool pool;
+  const std::string source = make_picture({.format = image::Format::kPng, .size = {64, 48}});
+  const std::string file = make_picture({.format = image::Format::kPng, .size = {20, 10}, .noise = true});
+  auto mark = image::Mark::decode(file, {});
+  ASSERT_TRUE(mark);
+  const auto here = image::render(source, recipe(kMarked), {}, {{"https://h/a.png", &*mark}});
+  const MarkFiles files{{"https://h/a.png", mark_file(file)}};
+  // Sent, and then kept by the engine.
+  for (int i = 0; i < 3; ++i) {
+    const auto there = pool.render(source, kMarked, {.marks = &files});
+    ASSERT_TRUE(there) << there.error().message;
+    EXPECT_EQ(there->renditions[0].bytes, here->renditions[0].bytes);
+    EXPECT_EQ(there->renditions[0].scored, image::Scored::kNotAsked);
+    EXPECT_FALSE(there->times);
+  }
+  EXPECT_EQ(error_code(pool.render(source, kMarked)), ErrorCode::kInvalidArgument);
+}
+
+TEST(Pool, SendsAWatermarkAgainThatAnEngineLetGo) {
+  TestPool pool;
+  const std::string source = make_picture({.format = image::Format::kPng, .size = {64, 48}});
+  // Above what an engine keeps.
+  const std::string large = make_picture({.format = image::Format::kPng, .size = {2100, 2100}});
+  const MarkFiles files{{"https://h/a.png", mark_file(large)}};
+  const auto first = pool.render(source, kMarked, {.marks = &files});
+  ASSERT_TRUE(first) << first.error().message;
+  const auto second = pool.render(source, kMarked, {.marks = &files});
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_EQ(first->renditions[0].bytes, second->renditions[0].bytes);
+  EXPECT_EQ(pool.restarts("mismatch"), 0);
+}
+
+TEST(Pool, FailsThePictureWhoseWatermarkIsNone) {
+  TestPool pool;
+  const std::string source = make_picture({});
+  const MarkFiles page{{"https://h/a.png", mark_file("<html></html>")}};
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = pool.render(source, kMarked, {.marks = &page});
+    EXPECT_EQ(error_code(refused), ErrorCode::kNotAnImage);
+    EXPECT_THAT(refused.error().message, HasSubstr("the watermark cannot be used"));
+  }
+  const MarkFiles empty{{"https://h/a.png", mark_file("")}};
+  EXPECT_EQ(error_code(pool.render(source, kMarked, {.marks = &empty})), ErrorCode::kNotAnImage);
+  PoolOptions narrow = test_options();
+  narrow.mark_bytes_max = 10;
+  TestPool other(narrow);
+  EXPECT_EQ(error_code(other.render(source, kMarked, {.marks = &page})), ErrorCode::kTooLarge);
+}
+
+TEST(Pool, ReplacesAnEngineThatWantsWatermarksForEver) {
+  TestPool pool;
+  const MarkFiles files{{"https://h/a.png", mark_file(make_picture({}))}};
+  EXPECT_EQ(error_code(pool.render("evil:wants-marks", kMarked, {.marks = &files})), ErrorCode::kEngineCrash);
+  EXPECT_EQ(error_code(pool.render("evil:wants-marks")), ErrorCode::kEngineCrash);
+  EXPECT_EQ(pool.restarts("mismatch"), 2);
+  EXPECT_TRUE(pool.render(make_picture({}), kMarked, {.marks = &files}));
+}
+
+TEST(Pool, MeasuresOnRequest) {
+  TestPool pool;
+  const std::string source = make_picture({.size = {320, 200}, .noise = true});
+  const auto measured = pool.render(source, "format=webp quality=50", {.measure = image::Measure::kYes});
+  ASSERT_TRUE(measured) << measured.error().message;
+  EXPECT_EQ(measured->renditions[0].scored, image::Scored::kYes);
+  EXPECT_LT(measured->renditions[0].score, 100);
+  ASSERT_TRUE(measured->times);
+  EXPECT_GT(measured->times->encode.count(), 0);
+  EXPECT_EQ(measured->renditions[0].bytes, pool.render(source, "format=webp quality=50")->renditions[0].bytes);
 }
 
 }  // namespace

@@ -97,7 +97,7 @@ Result<pid_t> spawn(const ProcessOptions& options, const ChildDescriptors& descr
 
 Result<EngineProcess> EngineProcess::start(const ProcessOptions& options) {
   EngineProcess process;
-  PIXMILL_TRY(process.input_, SharedArea::create("pixmill-input", options.source_bytes_max));
+  PIXMILL_TRY(process.input_, SharedArea::create("pixmill-input", options.input_bytes_max));
   PIXMILL_TRY(process.output_, SharedArea::create("pixmill-output", options.output_bytes_max));
   int sockets[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) return failed("socketpair", errno);

@@ -21,7 +21,7 @@ struct ProcessOptions {
   std::string executable;
   std::vector<std::string> extra_arguments;
   std::uint64_t memory_bytes_max = 0;
-  std::uint64_t source_bytes_max = 0;
+  std::uint64_t input_bytes_max = 0;
   std::uint64_t output_bytes_max = 0;
 };
 

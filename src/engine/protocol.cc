@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <chrono>
+#include <cmath>
 #include <optional>
 #include <type_traits>
 
@@ -13,11 +16,14 @@ namespace {
 
 constexpr std::string_view kMagic = "PXE1";
 constexpr std::size_t kTextMax = 4096;
+// Digests may be longer than the addresses in whose place they stand.
+constexpr std::size_t kRecipeMax = image::kRecipeBytesMax + kMarksMax * 80;
+constexpr std::size_t kDigestDigits = 64;
 constexpr std::size_t kMessageMax = 512;
 constexpr std::size_t kNameMax = 64;
 constexpr std::size_t kLoadersMax = 64;
 
-enum class Kind : std::uint8_t { kRender = 1, kProbe, kReady, kRendered, kFailed, kProbed };
+enum class Kind : std::uint8_t { kRender = 1, kProbe, kReady, kRendered, kFailed, kProbed, kMarksWanted };
 
 // What an engine may report about a picture; everything else is its parent's to say.
 constexpr std::array kEngineErrors = {ErrorCode::kNotAnImage,     ErrorCode::kUnsupportedFormat, ErrorCode::kTooLarge,
@@ -133,6 +139,37 @@ void write(Writer& writer, const RenditionHead& head) {
   writer.flag(head.first_frame);
   writer.flag(head.fitted);
   writer.u64(head.bytes);
+  writer.u8(static_cast<std::uint8_t>(head.scored));
+  if (head.scored == image::Scored::kYes) writer.u64(std::bit_cast<std::uint64_t>(head.score));
+}
+
+Result<void> read_score(Reader& reader, RenditionHead& head) {
+  const std::uint8_t scored = reader.u8();
+  if (scored > static_cast<std::uint8_t>(image::Scored::kFailed)) return malformed();
+  head.scored = static_cast<image::Scored>(scored);
+  if (head.scored == image::Scored::kYes) head.score = std::bit_cast<double>(reader.u64());
+  if (!std::isfinite(head.score)) return malformed();
+  return {};
+}
+
+void write(Writer& writer, const std::optional<image::StageTimes>& times) {
+  writer.flag(times.has_value());
+  if (!times) return;
+  for (const auto time : {times->decode, times->transform, times->encode}) {
+    writer.u64(static_cast<std::uint64_t>(std::max<std::int64_t>(time.count(), 0)));
+  }
+}
+
+std::optional<image::StageTimes> read_times(Reader& reader, bool& plausible) {
+  if (!reader.flag()) return std::nullopt;
+  constexpr std::uint64_t kDayMicroseconds = 86'400'000'000;
+  image::StageTimes times;
+  for (auto* const time : {&times.decode, &times.transform, &times.encode}) {
+    const std::uint64_t microseconds = reader.u64();
+    plausible = plausible && microseconds <= kDayMicroseconds;
+    *time = std::chrono::microseconds(std::min(microseconds, kDayMicroseconds));
+  }
+  return times;
 }
 
 Result<RenditionHead> read_head(Reader& reader) {
@@ -145,6 +182,7 @@ Result<RenditionHead> read_head(Reader& reader) {
   head.first_frame = reader.flag();
   head.fitted = reader.flag();
   head.bytes = reader.u64();
+  PIXMILL_RETURN_IF_ERROR(read_score(reader, head));
   if (!format || head.quality > 100) return malformed();
   head.format = *format;
   return head;
@@ -165,6 +203,7 @@ std::string encode_answer(const RenderedAnswer& answer) {
   writer.u32(answer.source.frames);
   writer.u32(static_cast<std::uint32_t>(answer.renditions.size()));
   for (const auto& head : answer.renditions) write(writer, head);
+  write(writer, answer.times);
   return writer.take();
 }
 
@@ -175,6 +214,8 @@ std::string encode_answer(const FailedAnswer& answer) {
   writer.text(printable(answer.error.detail, kTextMax), kTextMax);
   return writer.take();
 }
+
+std::string encode_answer(const MarksWantedAnswer& /*answer*/) { return Writer(Kind::kMarksWanted).take(); }
 
 std::string encode_answer(const ProbedAnswer& answer) {
   Writer writer(Kind::kProbed);
@@ -212,7 +253,9 @@ Result<Answer> read_rendered(Reader& reader, std::uint64_t output_bytes_max) {
     left -= head.bytes;
     answer.renditions.push_back(head);
   }
-  if (answer.renditions.empty()) return malformed();
+  bool plausible = true;
+  answer.times = read_times(reader, plausible);
+  if (answer.renditions.empty() || !plausible) return malformed();
   return answer;
 }
 
@@ -250,9 +293,24 @@ Result<Answer> read_answer(Reader& reader, Kind kind, std::uint64_t output_bytes
       return read_failed(reader);
     case Kind::kProbed:
       return read_probed(reader);
+    case Kind::kMarksWanted:
+      return MarksWantedAnswer{};
     default:
       return malformed();
   }
+}
+
+Result<std::vector<MarkHead>> read_marks(Reader& reader, std::uint64_t bytes_left) {
+  std::vector<MarkHead> marks;
+  for (std::size_t i = reader.count(kMarksMax); i > 0; --i) {
+    MarkHead mark{.sha256 = reader.text(kDigestDigits), .bytes = reader.u64()};
+    const bool digest =
+        mark.sha256.size() == kDigestDigits && mark.sha256.find_first_not_of("0123456789abcdef") == std::string::npos;
+    if (!digest || mark.bytes > bytes_left) return malformed();
+    bytes_left -= mark.bytes;
+    marks.push_back(std::move(mark));
+  }
+  return marks;
 }
 
 }  // namespace
@@ -261,10 +319,16 @@ std::string encode(const Request& request) {
   if (std::holds_alternative<ProbeRequest>(request)) return Writer(Kind::kProbe).take();
   const auto& render = std::get<RenderRequest>(request);
   Writer writer(Kind::kRender);
-  writer.text(render.recipe, kTextMax);
+  writer.text(render.recipe, kRecipeMax);
   writer.u64(render.limits.pixels_max);
   writer.u64(render.limits.avif_pixels_max);
   writer.u64(render.source_bytes);
+  writer.u32(static_cast<std::uint32_t>(render.marks.size()));
+  for (const MarkHead& mark : render.marks) {
+    writer.text(mark.sha256, kDigestDigits);
+    writer.u64(mark.bytes);
+  }
+  writer.flag(render.measure == image::Measure::kYes);
   return writer.take();
 }
 
@@ -272,17 +336,20 @@ std::string encode(const Answer& answer) {
   return std::visit([](const auto& one) { return encode_answer(one); }, answer);
 }
 
-Result<Request> decode_request(std::string_view packet, std::uint64_t source_bytes_max) {
+Result<Request> decode_request(std::string_view packet, std::uint64_t input_bytes_max) {
   Reader reader(packet);
   const auto kind = static_cast<Kind>(reader.u8());
   if (reader.finished() && kind == Kind::kProbe) return ProbeRequest{};
   if (!reader.ok() || kind != Kind::kRender) return malformed();
   RenderRequest request;
-  request.recipe = reader.text(kTextMax);
+  request.recipe = reader.text(kRecipeMax);
   request.limits.pixels_max = reader.u64();
   request.limits.avif_pixels_max = reader.u64();
   request.source_bytes = reader.u64();
-  if (!reader.finished() || request.source_bytes > source_bytes_max) return malformed();
+  if (request.source_bytes > input_bytes_max) return malformed();
+  PIXMILL_TRY(request.marks, read_marks(reader, input_bytes_max - request.source_bytes));
+  request.measure = reader.flag() ? image::Measure::kYes : image::Measure::kNo;
+  if (!reader.finished()) return malformed();
   return request;
 }
 

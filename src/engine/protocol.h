@@ -1,6 +1,6 @@
 // What an engine and its parent say to each other: one packet per message over a socket pair that keeps packets apart,
-// while pictures travel in shared memory (engine/shared_area.h), the source in one area and the outputs, one after
-// another, in the other.
+// while pictures travel in shared memory (engine/shared_area.h): in one area the source and after it the watermarks
+// that are sent, in the other the outputs, one after another.
 //
 // A packet is "PXE1", its own length, its kind and its fields: little-endian numbers, texts with a 32-bit length before
 // them. Each side treats the other's packets as hostile: every length is checked against its bound before anything is
@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -20,14 +21,23 @@ namespace pixmill::engine {
 
 inline constexpr std::size_t kPacketBytesMax = 32 * 1024;
 inline constexpr std::size_t kRenditionsMax = image::kOutputsMax;
+inline constexpr std::size_t kMarksMax = image::kOutputsMax;
 inline constexpr std::size_t kAttemptsMax = 128;
 
 // ---- from the parent
 
+// A watermark that the recipe names as "upload:" and its digest.
+struct MarkHead {
+  std::string sha256;       // 64 hexadecimal digits in lower case
+  std::uint64_t bytes = 0;  // in the input area; 0: the engine should have it from an earlier request
+};
+
 struct RenderRequest {
   std::string recipe;  // canonical text
   image::Limits limits;
-  std::uint64_t source_bytes = 0;  // at the start of the input area
+  std::uint64_t source_bytes = 0;    // at the start of the input area
+  std::vector<MarkHead> marks = {};  // those that are sent lie behind the source, in this order
+  image::Measure measure = image::Measure::kNo;
 };
 
 // Asks the engine to try what the sandbox must deny.
@@ -52,12 +62,18 @@ struct RenditionHead {
   bool first_frame = false;
   bool fitted = false;
   std::uint64_t bytes = 0;
+  image::Scored scored = image::Scored::kNotAsked;
+  double score = 0;  // kYes: finite
 };
 
 struct RenderedAnswer {
   image::Header source;
   std::vector<RenditionHead> renditions;  // in the order of the recipe's outputs
+  std::optional<image::StageTimes> times = {};
 };
+
+// The engine no longer has a watermark that was not sent: ask again with all of them.
+struct MarksWantedAnswer {};
 
 struct FailedAnswer {
   Error error;
@@ -75,13 +91,13 @@ struct ProbedAnswer {
   std::vector<std::string> unexpected_loaders;  // loaders of libvips that should be blocked and are not
 };
 
-using Answer = std::variant<ReadyAnswer, RenderedAnswer, FailedAnswer, ProbedAnswer>;
+using Answer = std::variant<ReadyAnswer, RenderedAnswer, FailedAnswer, ProbedAnswer, MarksWantedAnswer>;
 
 [[nodiscard]] std::string encode(const Request& request);
 [[nodiscard]] std::string encode(const Answer& answer);
 
-// `source_bytes_max` is the size of the input area. Errors: kInvalidArgument.
-[[nodiscard]] Result<Request> decode_request(std::string_view packet, std::uint64_t source_bytes_max);
+// `input_bytes_max` is the size of the input area: source and marks together fit. Errors: kInvalidArgument.
+[[nodiscard]] Result<Request> decode_request(std::string_view packet, std::uint64_t input_bytes_max);
 // `output_bytes_max` is the size of the output area: all renditions together fit. Errors: kInvalidArgument.
 [[nodiscard]] Result<Answer> decode_answer(std::string_view packet, std::uint64_t output_bytes_max);
 

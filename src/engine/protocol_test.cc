@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <limits>
 #include <random>
+#include <string>
+#include <vector>
 
 namespace pixmill::engine {
 namespace {
@@ -12,7 +16,9 @@ constexpr std::uint64_t kAreaBytes = 1'000'000;
 RenderRequest some_request() {
   return {.recipe = "format=jpeg quality=50",
           .limits = {.pixels_max = 123'456'789'012, .avif_pixels_max = 7},
-          .source_bytes = 330'000};
+          .source_bytes = 330'000,
+          .marks = {{.sha256 = std::string(64, 'a'), .bytes = 70'000}, {.sha256 = std::string(64, '0'), .bytes = 0}},
+          .measure = image::Measure::kYes};
 }
 
 RenderedAnswer some_rendered() {
@@ -24,15 +30,25 @@ RenderedAnswer some_rendered() {
                           .source_kept = true,
                           .first_frame = true,
                           .fitted = true,
-                          .bytes = 400'000},
-                         {.format = image::Format::kPng, .width_px = 1, .height_px = 2, .bytes = 600'000}}};
+                          .bytes = 400'000,
+                          .scored = image::Scored::kYes,
+                          .score = -12.25},
+                         {.format = image::Format::kPng,
+                          .width_px = 1,
+                          .height_px = 2,
+                          .bytes = 600'000,
+                          .scored = image::Scored::kTooSmall}},
+          .times = image::StageTimes{.decode = std::chrono::microseconds(1),
+                                     .transform = std::chrono::microseconds(0),
+                                     .encode = std::chrono::microseconds(20'000'000)}};
 }
 
 std::vector<Answer> all_answers() {
   return {
       ReadyAnswer{.seccomp = true, .landlock_abi = 7}, some_rendered(),
       FailedAnswer{Error{.code = ErrorCode::kTruncated, .message = "it ends", .detail = "libpng says so"}},
-      ProbedAnswer{.attempts = {{.thread = "main", .name = "open", .errno_value = 1}}, .unexpected_loaders = {"Svg"}}};
+      ProbedAnswer{.attempts = {{.thread = "main", .name = "open", .errno_value = 1}}, .unexpected_loaders = {"Svg"}},
+      MarksWantedAnswer{}};
 }
 
 TEST(Protocol, RequestsArriveAsTheyWereSent) {
@@ -43,6 +59,11 @@ TEST(Protocol, RequestsArriveAsTheyWereSent) {
   EXPECT_EQ(render.limits.pixels_max, 123'456'789'012U);
   EXPECT_EQ(render.limits.avif_pixels_max, 7U);
   EXPECT_EQ(render.source_bytes, 330'000U);
+  ASSERT_EQ(render.marks.size(), 2U);
+  EXPECT_EQ(render.marks[0].sha256, std::string(64, 'a'));
+  EXPECT_EQ(render.marks[0].bytes, 70'000U);
+  EXPECT_EQ(render.marks[1].bytes, 0U);
+  EXPECT_EQ(render.measure, image::Measure::kYes);
   const auto probe = decode_request(encode(Request(ProbeRequest{})), kAreaBytes);
   EXPECT_TRUE(probe && std::holds_alternative<ProbeRequest>(*probe));
 }
@@ -63,9 +84,48 @@ TEST(Protocol, AnswersArriveAsTheyWereSent) {
   EXPECT_TRUE(rendered.renditions[0].first_frame);
   EXPECT_TRUE(rendered.renditions[0].fitted);
   EXPECT_EQ(rendered.renditions[1].format, image::Format::kPng);
+  EXPECT_EQ(rendered.renditions[0].score, -12.25);
+  EXPECT_EQ(rendered.renditions[1].scored, image::Scored::kTooSmall);
+  EXPECT_EQ(rendered.times, some_rendered().times);
+}
+
+TEST(Protocol, CarriesTheLongestRecipe) {
+  RenderRequest request = some_request();
+  request.recipe = std::string(image::kRecipeBytesMax, 'x');
+  const auto decoded = decode_request(encode(Request(request)), kAreaBytes);
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(std::get<RenderRequest>(*decoded).recipe, request.recipe);
+}
+
+TEST(Protocol, RefusesMarksThatAreNone) {
+  const auto refused = [](auto&& change) {
+    RenderRequest request = some_request();
+    change(request);
+    return !decode_request(encode(Request(request)), kAreaBytes);
+  };
+  EXPECT_FALSE(refused([](RenderRequest&) {}));
+  EXPECT_TRUE(refused([](RenderRequest& r) { r.marks[0].sha256 = std::string(63, 'a'); }));
+  EXPECT_TRUE(refused([](RenderRequest& r) { r.marks[0].sha256 = std::string(64, 'A'); }));
+  EXPECT_TRUE(refused([](RenderRequest& r) { r.marks[0].bytes = ~std::uint64_t{0}; }));
+  EXPECT_TRUE(refused([](RenderRequest& r) { r.marks.resize(kMarksMax + 1, r.marks[0]); }));
+}
+
+TEST(Protocol, RefusesScoresAndTimesThatMakeNoSense) {
+  const auto refused = [](auto&& change) {
+    RenderedAnswer answer = some_rendered();
+    change(answer);
+    return !decode_answer(encode(Answer(answer)), kAreaBytes);
+  };
+  EXPECT_FALSE(refused([](RenderedAnswer&) {}));
+  EXPECT_TRUE(refused([](RenderedAnswer& a) { a.renditions[0].score = std::numeric_limits<double>::quiet_NaN(); }));
+  EXPECT_TRUE(refused([](RenderedAnswer& a) { a.renditions[0].score = std::numeric_limits<double>::infinity(); }));
+  EXPECT_TRUE(refused([](RenderedAnswer& a) { a.renditions[1].scored = static_cast<image::Scored>(6); }));
+  EXPECT_TRUE(refused([](RenderedAnswer& a) { a.times->decode = std::chrono::hours(25); }));
 }
 
 TEST(Protocol, RefusesWhatDoesNotFitIntoTheAreas) {
+  EXPECT_TRUE(decode_request(encode(Request(some_request())), 400'000));
+  EXPECT_FALSE(decode_request(encode(Request(some_request())), 399'999));
   EXPECT_FALSE(decode_request(encode(Request(some_request())), 329'999));
   EXPECT_TRUE(decode_answer(encode(Answer(some_rendered())), 1'000'000));
   EXPECT_FALSE(decode_answer(encode(Answer(some_rendered())), 999'999));

@@ -30,7 +30,7 @@ ProcessOptions test_process(std::vector<std::string> extra_arguments = {}) {
   return {.executable = PIXMILL_TEST_ENGINE,
           .extra_arguments = std::move(extra_arguments),
           .memory_bytes_max = 512ULL << 20,
-          .source_bytes_max = 1ULL << 20,
+          .input_bytes_max = 1ULL << 20,
           .output_bytes_max = 1ULL << 20};
 }
 

@@ -94,10 +94,10 @@ Result<Recipe> parse_either(std::string_view text) {
 
 std::span<const BuiltInRecipe> built_in_recipes() { return kBuiltIn; }
 
-Result<Recipe> parse_recipe(std::string_view text) {
-  if (text.size() > kRecipeBytesMax) {
+Result<Recipe> parse_recipe(std::string_view text, std::size_t bytes_max) {
+  if (text.size() > bytes_max) {
     return fail(ErrorCode::kInvalidArgument,
-                fmt::format("the recipe is too long; at most {} bytes are allowed", kRecipeBytesMax));
+                fmt::format("the recipe is too long; at most {} bytes are allowed", bytes_max));
   }
   text = trim(text);
   if (text.empty()) {
@@ -105,10 +105,10 @@ Result<Recipe> parse_recipe(std::string_view text) {
   }
   PIXMILL_TRY(Recipe recipe, parse_either(text));
   // What holds for all outputs is written out for each of them, and that text is stored and read again.
-  if (canonical_text(recipe).size() > kRecipeBytesMax) {
+  if (canonical_text(recipe).size() > bytes_max) {
     return fail(ErrorCode::kInvalidArgument,
                 fmt::format("the recipe is too long once written out for each output; at most {} bytes are allowed",
-                            kRecipeBytesMax));
+                            bytes_max));
   }
   return recipe;
 }

@@ -135,8 +135,9 @@ inline constexpr std::size_t kOutputsMax = 16;
 inline constexpr std::size_t kRecipeBytesMax = 8192;  // of a text, and of the canonical text that it becomes
 
 // Either spelling: a text that begins with '{' is JSON. "compress" and other built-in names stand for their recipes.
-// At most kRecipeBytesMax. Errors: kInvalidArgument; the message names the field, the value and what is allowed.
-[[nodiscard]] Result<Recipe> parse_recipe(std::string_view text);
+// At most `bytes_max`, also once it is written out in full. Errors: kInvalidArgument; the message names the field, the
+// value and what is allowed.
+[[nodiscard]] Result<Recipe> parse_recipe(std::string_view text, std::size_t bytes_max = kRecipeBytesMax);
 
 [[nodiscard]] std::string canonical_text(const Recipe& recipe);
 

@@ -57,8 +57,8 @@ struct StageTimes {
 
 struct Rendered {
   Header source;
-  std::vector<Rendition> renditions;  // as the recipe's outputs
-  std::optional<StageTimes> times;    // when they were asked for, and the picture is below kScoredPixelsMax
+  std::vector<Rendition> renditions;     // as the recipe's outputs
+  std::optional<StageTimes> times = {};  // when they were asked for, and the picture is below kScoredPixelsMax
 };
 
 class Mark;  // image/watermark.h

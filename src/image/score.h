@@ -11,8 +11,8 @@
 
 namespace pixmill::image {
 
-// Pixels that are judged for one picture, over all its outputs: 40 megapixels take about 6 s.
-inline constexpr std::uint64_t kScoredPixelsMax = 40'000'000;
+// Pixels that are judged for one picture, over all its outputs: 24 megapixels take about 4 s.
+inline constexpr std::uint64_t kScoredPixelsMax = 24'000'000;
 
 // SSIMULACRA2 of an output's file against `before`, the pixels that were to be encoded, both over `background` where
 // they are transparent. Where the file is smaller than `before`, for the sake of max_bytes, `before` is made as small.

@@ -84,7 +84,7 @@ TEST(Score, SaysWhyThereIsNone) {
   EXPECT_EQ(measured(animation, "format=png").renditions[0].scored, Scored::kYes);
   // Above kScoredPixelsMax together.
   const Rendered large = measured(make_picture({.format = Format::kPng, .size = {64, 48}}),
-                                  "format=jpeg resize=5000x5000:fill:enlarge a: quality=50 b: quality=60");
+                                  "format=jpeg resize=4000x4000:fill:enlarge a: quality=50 b: quality=60");
   EXPECT_EQ(large.renditions[0].scored, Scored::kYes);
   EXPECT_EQ(large.renditions[1].scored, Scored::kTooLarge);
   const auto unasked = render(small, *parse_recipe("format=jpeg"), Limits{});

@@ -12,7 +12,14 @@ using namespace pixmill::engine;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   constexpr std::uint64_t kAreaBytes = 1'000'000;
   const std::string packet(reinterpret_cast<const char*>(data), size);
-  if (const auto request = decode_request(packet, kAreaBytes)) PIXMILL_CHECK(encode(*request) == packet);
+  if (const auto request = decode_request(packet, kAreaBytes)) {
+    PIXMILL_CHECK(encode(*request) == packet);
+    if (const auto* render = std::get_if<RenderRequest>(&*request)) {
+      std::uint64_t sum = render->source_bytes;
+      for (const auto& mark : render->marks) sum += mark.bytes;
+      PIXMILL_CHECK(sum <= kAreaBytes && render->marks.size() <= kMarksMax);
+    }
+  }
   const auto answer = decode_answer(packet, kAreaBytes);
   if (!answer) return 0;
   PIXMILL_CHECK(encode(*answer) == packet);

@@ -46,7 +46,13 @@ class FakePool final : public engine::Pool {
     return Result<image::Rendered>(std::move(rendered));
   };
 
-  Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe&) override {
+  std::function<void(const image::Recipe& recipe, const engine::RenderExtras& extras)> on_render =
+      [](const image::Recipe&, const engine::RenderExtras&) {};
+
+  using engine::Pool::render;
+  Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe,
+                                       engine::RenderExtras extras) override {
+    on_render(recipe, extras);
     co_return answer(source);
   }
   void stop() override {}
