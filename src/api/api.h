@@ -22,6 +22,7 @@
 #include "jobs/job_store.h"
 #include "jobs/outbox.h"
 #include "jobs/queue.h"
+#include "pipeline/watermarks.h"
 #include "storage/blob_store.h"
 
 namespace pixmill::api {
@@ -33,6 +34,7 @@ struct ApiParts {
   jobs::Queue& queue;
   jobs::Ingest& ingest;
   storage::BlobStore& blobs;
+  pipeline::Watermarks& watermarks;
   const fetch::AddressPolicy& policy;  // webhook addresses are checked against it before a job is accepted
   const Clock& clock;
   Metrics& metrics;

@@ -8,6 +8,9 @@
 #include <boost/json/value.hpp>
 #include <filesystem>
 
+#include "base/crypto.h"
+#include "image/tiny_pictures.h"
+#include "pipeline/watermarks.h"
 #include "tests/support/api_server.h"
 #include "tests/support/scripted_store.h"
 
@@ -568,11 +571,16 @@ TEST(Api, GoesOnWithIngestsOfThePreviousProcessAndSweepsTheSpool) {
   jobs::Ingest ingest(loop.executor(), *sqlite.jobs, *queue);
   const auto blobs = storage::open_local_store(folder.file("files"), storage::Durability::kProcess).value();
   const auto policy = fetch::AddressPolicy::create("").value();
+  testing::FakeFetcher fetcher;
+  testing::MemoryBlobs uploads;
+  ByteBudget budget(loop.executor(), 1u << 20);
+  pipeline::Watermarks watermarks(loop.executor(), {.fetcher = fetcher, .uploads = uploads, .budget = budget});
   ApiParts parts{.store = *sqlite.jobs,
                  .outbox = *sqlite.outbox,
                  .queue = *queue,
                  .ingest = ingest,
                  .blobs = *blobs,
+                 .watermarks = watermarks,
                  .policy = policy,
                  .clock = clock,
                  .metrics = metrics,
@@ -589,6 +597,56 @@ TEST(Api, GoesOnWithIngestsOfThePreviousProcessAndSweepsTheSpool) {
   while (std::filesystem::exists(job.source_path)) std::this_thread::yield();
   loop.run(api.stop());
   loop.stop();
+}
+
+TEST(Watermark, ComesWithTheTableAndIsNamedByItsDigest) {
+  ApiServer server;
+  const std::string logo(image::tiny_pictures().front().bytes);
+  const std::string digest = to_hex(sha256(logo));
+  const auto form = [&](const std::string& recipe, const std::string& file) {
+    std::vector<testing::FormPart> parts = {{"file", "url\nhttps://h.example/a.jpg\n", "a.csv"}, {"recipe", recipe}};
+    if (!file.empty()) parts.push_back({"watermark", file, "logo.png"});
+    return server.post_form("/v1/jobs", parts);
+  };
+  const auto created = form("watermark=southeast:upload", logo);
+  ASSERT_EQ(created.status, 201) << created.body;
+  EXPECT_THAT(created.body, HasSubstr("watermark=southeast:upload:" + digest));
+  EXPECT_EQ(server.uploads.blobs.at(digest), logo);
+  EXPECT_EQ(form("watermark=upload:" + digest, "").status, 201) << "one that is there already";
+  EXPECT_EQ(form("watermark=https://h.example/logo.png", "").status, 201);
+  EXPECT_TRUE(server.fetcher.asked.empty()) << "nothing is fetched before the job runs";
+  // Nothing of these is accepted.
+  const auto refused = [&](int status, const std::string& text, const std::string& recipe, const std::string& file) {
+    const auto response = form(recipe, file);
+    EXPECT_EQ(response.status, status) << response.body;
+    EXPECT_THAT(response.body, HasSubstr(text));
+  };
+  refused(400, "no file came", "watermark=upload", "");
+  refused(400, "watermark=upload", "format=png", logo);
+  refused(400, "was uploaded here", "watermark=upload:" + std::string(64, 'a'), "");
+  refused(400, "watermark", "watermark=http://127.0.0.1/logo.png", "");
+  refused(400, "watermark", "watermark=http://user@h.example/logo.png", "");
+  refused(422, "The watermark", "watermark=upload", "<html></html>");
+  refused(413, "The watermark is larger", "watermark=upload", std::string(pipeline::kMarkFileBytesMax + 1, 'x'));
+  server.uploads.put_error = Error{.code = ErrorCode::kDiskFull, .message = "full", .detail = {}};
+  const std::string other(image::tiny_pictures().back().bytes);
+  refused(507, "full", "watermark=upload", other);
+  server.uploads.put_error.reset();
+  const auto twice = server.post_form("/v1/jobs", {{"file", "url\nhttps://h.example/a.jpg\n", "a.csv"},
+                                                   {"watermark", logo, "a.png"},
+                                                   {"watermark", logo, "b.png"}});
+  EXPECT_EQ(twice.status, 400) << twice.body;
+}
+
+TEST(Watermark, ComesThroughTheOldDoorToo) {
+  ApiServer server;
+  const std::string logo(image::tiny_pictures().front().bytes);
+  const auto created =
+      server.post_form("/imgproc/upload/", {{"file", original_table({"https://h.example/a.jpg"}), "a.csv"},
+                                            {"recipe", "watermark=upload"},
+                                            {"watermark", logo, "logo.png"}});
+  EXPECT_EQ(created.status, 201) << created.body;
+  EXPECT_EQ(server.uploads.blobs.size(), 1U);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "fetch/fetcher.h"
 #include "fetch/source_url.h"
 #include "image/recipe.h"
+#include "pipeline/watermarks.h"
 #include "storage/object_name.h"
 
 namespace pixmill::api {
@@ -34,6 +35,36 @@ Checked<std::string> check_recipe(std::string_view text) {
   if (recipe) return image::canonical_text(*recipe);
   return refuse(wrong("recipe", text, recipe.error(),
                       "a built-in name, the compact form (format=jpeg quality=50 resize=800x600:inside) or JSON"));
+}
+
+Task<Checked<std::string>> settle_watermark(Context& context, std::string recipe,
+                                            std::optional<UploadedMark> watermark) {
+  auto parsed = image::parse_recipe(recipe);
+  if (!parsed) co_return refuse(problem_of(parsed.error()));
+  const auto usable = pipeline::check_watermarks(*parsed, watermark.has_value(), &context.parts.policy);
+  if (!usable) {
+    co_return refuse(wrong("recipe", recipe, usable.error(),
+                           "as image of a watermark: an address, or upload with the picture as the part 'watermark'"));
+  }
+  const auto kept = co_await context.parts.watermarks.check_kept(*parsed);
+  if (!kept && kept.error().code == ErrorCode::kNotFound) {
+    co_return refuse(wrong("recipe", recipe, kept.error(), "upload, with the picture as the part 'watermark'"));
+  }
+  if (!kept) co_return refuse(problem_of(kept.error()));
+  if (!watermark) co_return recipe;
+  const auto digest = co_await context.parts.watermarks.keep(std::move(watermark->bytes));
+  if (!digest) co_return refuse(watermark_problem(digest.error()));
+  pipeline::name_upload(*parsed, *digest);
+  co_return image::canonical_text(*parsed);
+}
+
+Problem watermark_problem(const Error& error) {
+  Problem problem = problem_of(error);
+  problem.detail = "The watermark: " + problem.detail;
+  const bool its_fault = error.code == ErrorCode::kNotAnImage || error.code == ErrorCode::kUnsupportedFormat ||
+                         error.code == ErrorCode::kTruncated || error.code == ErrorCode::kDecodeFailed;
+  if (its_fault) problem.status = 422;
+  return problem;
 }
 
 Checked<std::string> check_webhook_url(std::string_view text, const fetch::AddressPolicy& policy) {

@@ -2,6 +2,7 @@
 // only then does anything exist. Lives on the loop.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,11 @@ namespace pixmill::api {
 
 // Canonical text. Problem: 400 naming the field.
 [[nodiscard]] Checked<std::string> check_recipe(std::string_view text);
+// The recipe (canonical text) of a job that is about to start, its uploaded watermark stored and named by its digest.
+// Problems: 400 for watermarks that cannot be fetched or do not fit what was uploaded, 422 for a file that is no
+// picture, 507, 500.
+[[nodiscard]] Task<Checked<std::string>> settle_watermark(Context& context, std::string recipe,
+                                                          std::optional<UploadedMark> watermark);
 // An http(s) address that the policy does not forbid by its spelling alone; names are resolved and checked at every
 // delivery. Problem: 400.
 [[nodiscard]] Checked<std::string> check_webhook_url(std::string_view text, const fetch::AddressPolicy& policy);
@@ -31,6 +37,9 @@ namespace pixmill::api {
 
 // Stores the job and starts to read its table. The spool file is the job's from then on.
 [[nodiscard]] Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedFile file);
+
+// An uploaded watermark that cannot be one: 422, 413, or what the disk had to say.
+[[nodiscard]] Problem watermark_problem(const Error& error);
 
 // A table that cannot be read at all, for /v1: 422, 413 or what the disk had to say.
 [[nodiscard]] Problem table_problem(const Error& error);

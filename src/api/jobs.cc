@@ -26,7 +26,7 @@ constexpr std::size_t kControlBodyBytesMax = 64u << 10;
 Checked<void> check_fields(const Upload& upload) {
   for (const auto& [name, value] : upload.fields) {
     if (std::ranges::find(kFields, name) != std::end(kFields)) continue;
-    Problem problem = wrong_parameter(name, value, fmt::format("file, {}", fmt::join(kFields, ", ")));
+    Problem problem = wrong_parameter(name, value, fmt::format("file, watermark, {}", fmt::join(kFields, ", ")));
     problem.detail = fmt::format("The form has a field '{}' that does not exist", replace_invalid_utf8(name));
     return refuse(std::move(problem));
   }
@@ -133,6 +133,7 @@ Task<Checked<http::Response>> Jobs::create(http::Request& request) {
   job.id = id;
   const auto good = co_await check_table(upload, job);
   if (!good) co_return refuse(good.error());
+  PIXMILL_API_TRY(job.recipe, co_await settle_watermark(context_, job.recipe, std::move(upload.watermark)));
   PIXMILL_API_TRY(const auto created, co_await start_job(context_, std::move(job), std::move(*upload.file)));
   auto response = document(201, created);
   response.headers.set("Location", fmt::format("{}/v1/jobs/{}", context_.options.links.base_url, id.text()));

@@ -106,6 +106,7 @@ Task<Checked<JobId>> Legacy::accept(http::Request& request) {
   }
   if (report->bad_rows > 0) co_return refuse(bad_table(*report));
 
+  PIXMILL_API_TRY(job.recipe, co_await settle_watermark(context_, job.recipe, std::move(upload->watermark)));
   PIXMILL_API_TRY(const auto created, co_await start_job(context_, std::move(job), std::move(*upload->file)));
   co_return created.id;
 }

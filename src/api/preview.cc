@@ -11,11 +11,14 @@
 #include <utility>
 
 #include "api/checked_handler.h"
+#include "api/intake.h"
+#include "base/ids.h"
 #include "base/text.h"
 #include "engine/pool.h"
 #include "http/multipart.h"
 #include "image/recipe.h"
 #include "image/render.h"
+#include "pipeline/watermarks.h"
 
 namespace pixmill::api {
 
@@ -29,6 +32,7 @@ constexpr std::size_t kFieldBytesMax = 16u << 10;
 // What a client sent, wherever it put it.
 struct Wish {
   std::string picture;
+  std::optional<std::string> watermark;
   std::map<std::string, std::string> fields;
 };
 
@@ -56,9 +60,18 @@ class Form {
 
  private:
   Result<void> begin(const http::PartHeader& part) {
-    const bool picture = part.name == "file";
-    into_ = picture ? &wish_.picture : &wish_.fields[part.name];
-    bytes_max_ = picture ? kPreviewBytesMax : kFieldBytesMax;
+    if (part.name == "file") {
+      into_ = &wish_.picture;
+      bytes_max_ = kPreviewBytesMax;
+    } else if (part.name == "watermark") {
+      // An input of a form that was left empty has no name.
+      if (!part.filename || !part.filename->empty()) wish_.watermark.emplace();
+      into_ = wish_.watermark ? &*wish_.watermark : &wish_.fields[part.name];
+      bytes_max_ = pipeline::kMarkFileBytesMax;
+    } else {
+      into_ = &wish_.fields[part.name];
+      bytes_max_ = kFieldBytesMax;
+    }
     return {};
   }
 
@@ -153,8 +166,38 @@ std::string note_of(const image::Rendition& rendition) {
   return note;
 }
 
+std::string score_text(const image::Rendition& rendition) {
+  switch (rendition.scored) {
+    case image::Scored::kYes:
+      return fmt::format("{:.2f}", rendition.score);
+    case image::Scored::kAnimated:
+      return "none; reason=animated";
+    case image::Scored::kTooSmall:
+      return "none; reason=too_small";
+    case image::Scored::kTooLarge:
+      return "none; reason=too_large";
+    case image::Scored::kNotAsked:
+    case image::Scored::kFailed:
+      break;
+  }
+  return "none; reason=failed";
+}
+
 double milliseconds_between(Steady::time_point from, Steady::time_point to) {
   return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+std::string stages_text(const image::StageTimes& times) {
+  const auto dur = [](std::chrono::microseconds time) { return static_cast<double>(time.count()) / 1e3; };
+  return fmt::format(", decode;dur={:.1f}, transform;dur={:.1f}, encode;dur={:.1f}", dur(times.decode),
+                     dur(times.transform), dur(times.encode));
+}
+
+// What the recipe names is the client's to change, as long as it is not this server that fails.
+Problem fetched_problem(const Error& error) {
+  Problem problem = problem_of(error);
+  if (error.code != ErrorCode::kUnavailable && error.code != ErrorCode::kStoreFailed) problem.status = 422;
+  return problem;
 }
 
 http::Response picture_response(std::uint64_t bytes_in, image::Rendered rendered) {
@@ -173,6 +216,7 @@ http::Response picture_response(std::uint64_t bytes_in, image::Rendered rendered
               fmt::format("format={} width={} height={} bytes={}", image::format_name(rendition.format),
                           rendition.width_px, rendition.height_px, rendition.bytes.size()) +
                   (rendition.quality > 0 ? fmt::format(" quality={}", rendition.quality) : ""));
+  headers.set("Pixmill-Score", score_text(rendition));
   const std::string note = note_of(rendition);
   if (!note.empty()) headers.set("Pixmill-Note", note);
   response.body = std::move(rendition.bytes);
@@ -182,6 +226,27 @@ http::Response picture_response(std::uint64_t bytes_in, image::Rendered rendered
 }  // namespace
 
 void Preview::add_routes(http::Router& router) { router.add("POST", "/v1/preview", checked(this, &Preview::create)); }
+
+// What an address gives now, not what it gave another preview before.
+Task<Checked<engine::MarkFiles>> Preview::marks_for(const image::Recipe& recipe, std::optional<std::string> uploaded) {
+  const auto usable = pipeline::check_watermarks(recipe, uploaded.has_value(), &context_.parts.policy);
+  if (!usable) {
+    Problem problem = wrong_parameter("recipe", image::canonical_text(recipe),
+                                      "as image of a watermark: an address, or upload with the part 'watermark'");
+    problem.detail = usable.error().message;
+    co_return refuse(std::move(problem));
+  }
+  engine::MarkFiles files;
+  if (uploaded) {
+    auto file = pipeline::mark_file(std::move(*uploaded));
+    if (!file) co_return refuse(watermark_problem(file.error()));
+    files.emplace(image::kUploadedWatermark, std::move(*file));
+  }
+  const std::vector<fetch::HostHeader> no_headers;
+  auto all = co_await context_.parts.watermarks.files_for(recipe, Uuid::random().text(), no_headers, std::move(files));
+  if (!all) co_return refuse(fetched_problem(all.error()));
+  co_return std::move(*all);
+}
 
 Task<Checked<http::Response>> Preview::create(http::Request& request) {
   if (context_.parts.engines == nullptr || under_way_ >= kPreviewsMax) {
@@ -199,15 +264,21 @@ Task<Checked<http::Response>> Preview::create(http::Request& request) {
   } const place(under_way_);
 
   const auto begun = Steady::now();
-  PIXMILL_API_TRY(const Wish wish, co_await read_wish(request));
+  PIXMILL_API_TRY(Wish wish, co_await read_wish(request));
   PIXMILL_API_TRY(const image::Recipe recipe, recipe_of(wish, context_.options.default_recipe));
   const auto received = Steady::now();
-  auto rendered = co_await context_.parts.engines->render(wish.picture, recipe);
+  PIXMILL_API_TRY(const engine::MarkFiles marks, co_await marks_for(recipe, std::move(wish.watermark)));
+  const auto marked = Steady::now();
+  const engine::RenderExtras extras{.marks = &marks, .measure = image::Measure::kYes};
+  auto rendered = co_await context_.parts.engines->render(wish.picture, recipe, extras);
   if (!rendered) co_return refuse(picture_problem(rendered.error()));
+  std::string timing = fmt::format("receive;dur={:.1f}", milliseconds_between(begun, received));
+  if (!marks.empty()) timing += fmt::format(", watermark;dur={:.1f}", milliseconds_between(received, marked));
+  if (rendered->times) timing += stages_text(*rendered->times);
+  timing += fmt::format(", render;dur={:.1f}, total;dur={:.1f}", milliseconds_between(marked, Steady::now()),
+                        milliseconds_between(begun, Steady::now()));
   auto response = picture_response(wish.picture.size(), std::move(*rendered));
-  response.headers.set("Server-Timing",
-                       fmt::format("receive;dur={:.1f}, render;dur={:.1f}", milliseconds_between(begun, received),
-                                   milliseconds_between(received, Steady::now())));
+  response.headers.set("Server-Timing", std::move(timing));
   co_return response;
 }
 

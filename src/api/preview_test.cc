@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <thread>
 
 #include "image/render.h"
+#include "image/tiny_pictures.h"
 #include "tests/support/api_server.h"
 
 namespace pixmill::api {
@@ -57,7 +59,9 @@ TEST(PreviewApi, GivesBackThePictureOfABody) {
   EXPECT_EQ(response.header("pixmill-source"), "format=png width=400 height=300 frames=2 bytes=11");
   EXPECT_EQ(response.header("pixmill-output"), "format=webp width=40 height=30 bytes=7 quality=70");
   EXPECT_EQ(response.header("pixmill-note"), "");
-  EXPECT_THAT(response.header("server-timing"), MatchesRegex("receive;dur=[0-9.]+, render;dur=[0-9.]+"));
+  EXPECT_THAT(response.header("server-timing"),
+              MatchesRegex("receive;dur=[0-9.]+, render;dur=[0-9.]+, total;dur=[0-9.]+"));
+  EXPECT_EQ(response.header("pixmill-score"), "none; reason=failed");
   ASSERT_EQ(asked.size(), 1U);
   EXPECT_EQ(asked[0].source, "the picture");
   EXPECT_EQ(asked[0].recipe, "format=webp quality=70");
@@ -143,6 +147,64 @@ TEST(PreviewApi, HoldsOnlySoManyPicturesAtOnce) {
     EXPECT_EQ(client->read_response().status, 200);
   }
   EXPECT_EQ(server.post("/v1/preview", "", "x").status, 200);
+}
+
+TEST(PreviewApi, TellsTheScoreAndTheStages) {
+  ApiServer server;
+  image::Measure measure = image::Measure::kNo;
+  server.engines.on_extras = [&](const engine::RenderExtras& extras) { measure = extras.measure; };
+  image::Rendition made{.format = image::Format::kWebp, .width_px = 4, .height_px = 3, .bytes = "x"};
+  server.engines.answer = [&made](std::string_view, const image::Recipe&) -> Result<image::Rendered> {
+    const image::StageTimes times{.decode = std::chrono::microseconds(1500),
+                                  .transform = std::chrono::microseconds(0),
+                                  .encode = std::chrono::microseconds(20'000)};
+    return image::Rendered{.source = {}, .renditions = {made}, .times = times};
+  };
+  const auto score = [&](image::Scored scored, double value = 0) {
+    made.scored = scored;
+    made.score = value;
+    const auto response = server.post("/v1/preview", "", "the picture");
+    EXPECT_THAT(response.header("server-timing"), HasSubstr("decode;dur=1.5, transform;dur=0.0, encode;dur=20.0,"));
+    return response.header("pixmill-score");
+  };
+  EXPECT_EQ(score(image::Scored::kYes, 71.456), "71.46");
+  EXPECT_EQ(measure, image::Measure::kYes);
+  EXPECT_EQ(score(image::Scored::kAnimated), "none; reason=animated");
+  EXPECT_EQ(score(image::Scored::kTooSmall), "none; reason=too_small");
+  EXPECT_EQ(score(image::Scored::kTooLarge), "none; reason=too_large");
+  EXPECT_EQ(score(image::Scored::kFailed), "none; reason=failed");
+}
+
+TEST(PreviewApi, TakesAWatermarkAsAPartOrByItsAddress) {
+  ApiServer server;
+  std::vector<Asked> asked;
+  pretend(server, asked);
+  std::vector<std::string> marks;
+  server.engines.on_extras = [&](const engine::RenderExtras& extras) {
+    for (const auto& [image, file] : *extras.marks) marks.push_back(image + "=" + file->bytes);
+  };
+  const std::string logo(image::tiny_pictures().front().bytes);
+  const auto form = [&](const std::string& recipe, const std::string& file) {
+    std::vector<testing::FormPart> parts = {{"file", "a picture", "a.png"}, {"recipe", recipe}};
+    if (!file.empty()) parts.push_back({"watermark", file, "logo.png"});
+    return server.post_form("/v1/preview", parts);
+  };
+  EXPECT_EQ(form("watermark=upload", logo).status, 200);
+  EXPECT_EQ(form("watermark=http://h.example/l.png", "").status, 200);
+  EXPECT_EQ(form("watermark=http://h.example/l.png", "").status, 200);
+  EXPECT_THAT(marks, ::testing::ElementsAre("upload=" + logo, "http://h.example/l.png=bytes of http://h.example/l.png",
+                                            "http://h.example/l.png=bytes of http://h.example/l.png"));
+  EXPECT_EQ(server.fetcher.asked.size(), 2U) << "what the address gives now";
+  expect_problem(form("watermark=upload", ""), 400, "no file came");
+  expect_problem(form("format=png", logo), 400, "watermark=upload");
+  expect_problem(form("watermark=upload", "<html></html>"), 422, "The watermark");
+  expect_problem(form("watermark=upload", ""), 400, "no file came");
+  expect_problem(form("watermark=http://127.0.0.1/l.png", ""), 400, "watermark");
+  expect_problem(form("watermark=upload", std::string(pipeline::kMarkFileBytesMax + 1, 'x')), 413, "above");
+  server.fetcher.answer = [](const auto&) { return fail(ErrorCode::kHttpPermanent, "the server says 404"); };
+  expect_problem(form("watermark=http://h.example/l.png", ""), 422, "the server says 404");
+  server.fetcher.answer = [](const auto&) { return fail(ErrorCode::kUnavailable, "no turn"); };
+  expect_problem(form("watermark=http://h.example/l.png", ""), 503, "no turn");
 }
 
 }  // namespace

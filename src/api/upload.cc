@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "http/multipart.h"
+#include "pipeline/watermarks.h"
 #include "storage/local_store.h"
 
 namespace pixmill::api {
@@ -108,8 +109,10 @@ std::string table_extension(std::string_view file_name) {
 // One upload: what the parser's callbacks gather between two writes.
 class UploadReceiver::Reception {
  public:
-  Reception(const UploadLimits& limits, std::string boundary, std::string spool_stem)
+  Reception(const UploadLimits& limits, std::shared_ptr<std::uint32_t> marks_held, std::string boundary,
+            std::string spool_stem)
       : limits_(limits),
+        marks_held_(std::move(marks_held)),
         spool_stem_(std::move(spool_stem)),
         parser_(std::move(boundary),
                 {.on_part = [this](const http::PartHeader& part) { return begin_part(part); },
@@ -135,7 +138,9 @@ class UploadReceiver::Reception {
  private:
   Result<void> begin_part(const http::PartHeader& part) {
     to_file_ = part.name == "file" && part.filename.has_value();
+    to_mark_ = part.name == "watermark" && part.filename.has_value();
     field_ = nullptr;
+    if (to_mark_) return begin_mark(part);
     if (to_file_) {
       // A browser sends an unused file input as a part without a name or bytes.
       if (upload_.file) return fail(ErrorCode::kInvalidArgument, "The form holds more than one file");
@@ -150,7 +155,30 @@ class UploadReceiver::Reception {
     return {};
   }
 
+  Result<void> begin_mark(const http::PartHeader& part) {
+    if (part.filename->empty()) return {};  // an input of a form that was left empty
+    if (upload_.watermark) return fail(ErrorCode::kInvalidArgument, "The form holds more than one watermark");
+    if (*marks_held_ >= kMarksAtOnce) {
+      return fail(ErrorCode::kUnavailable, "Too many watermarks are being uploaded; try again in a moment");
+    }
+    ++*marks_held_;
+    upload_.watermark.emplace();
+    upload_.watermark->place = std::shared_ptr<void>(nullptr, [held = marks_held_](void*) { --*held; });
+    return {};
+  }
+
+  Result<void> take_mark(std::string_view bytes) {
+    if (!upload_.watermark) return {};
+    if (bytes.size() > pipeline::kMarkFileBytesMax - upload_.watermark->bytes.size()) {
+      return fail(ErrorCode::kTooLarge,
+                  fmt::format("The watermark is larger than {}", format_bytes(pipeline::kMarkFileBytesMax)));
+    }
+    upload_.watermark->bytes += bytes;
+    return {};
+  }
+
   Result<void> take(std::string_view bytes) {
+    if (to_mark_) return take_mark(bytes);
     if (to_file_) {
       upload_.file->bytes += bytes.size();
       if (upload_.file->bytes > limits_.file_bytes_max) {
@@ -169,7 +197,7 @@ class UploadReceiver::Reception {
   }
 
   Result<void> end_part() {
-    to_file_ = false;
+    to_file_ = to_mark_ = false;
     field_ = nullptr;
     return {};
   }
@@ -186,11 +214,13 @@ class UploadReceiver::Reception {
   }
 
   const UploadLimits& limits_;
+  std::shared_ptr<std::uint32_t> marks_held_;
   std::string spool_stem_;
   Upload upload_;
   std::shared_ptr<SpoolWriter> writer_;
   std::string unwritten_;  // at most what one feed of the parser gave
   bool to_file_ = false;
+  bool to_mark_ = false;
   std::string* field_ = nullptr;  // of the part being read; null: it goes nowhere
   std::size_t fields_bytes_ = 0;
   http::MultipartParser parser_;
@@ -214,7 +244,7 @@ Task<Checked<Upload>> UploadReceiver::receive(http::Request& request, JobId job)
                                       .message = "There is not enough space on the server's disk for this upload",
                                       .detail = {}}));
   }
-  Reception reception(limits_, std::move(*boundary), limits_.spool_folder + "/" + job.text());
+  Reception reception(limits_, marks_held_, std::move(*boundary), limits_.spool_folder + "/" + job.text());
   const auto read = co_await reception.read(*request.body, thread_);
   if (!read) co_return refuse(problem_of(read.error()));
   co_return reception.take_upload();

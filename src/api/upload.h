@@ -1,5 +1,6 @@
 // A multipart upload on its way to disk: the part `file` goes to a spool file in pieces of at most 64 kB, everything
-// else is a form field in memory. Lives on the loop; the file is written on a thread of its own.
+// else is in memory: form fields, and a picture that comes as the part `watermark`. Lives on the loop; the file is
+// written on a thread of its own.
 #pragma once
 
 #include <cstdint>
@@ -41,11 +42,20 @@ struct UploadedFile {
   std::uint64_t bytes = 0;
 };
 
+// In memory; at most kMarksAtOnce of them.
+struct UploadedMark {
+  std::string bytes;
+  std::shared_ptr<void> place;
+};
+
 struct Upload {
   std::optional<UploadedFile> file;
+  std::optional<UploadedMark> watermark;
   std::map<std::string, std::string> fields;                       // a field sent twice: its lines, one below the other
   [[nodiscard]] std::string field(const std::string& name) const;  // trimmed; "" when absent
 };
+
+inline constexpr std::uint32_t kMarksAtOnce = 8;
 
 struct UploadLimits {
   std::string spool_folder;
@@ -74,6 +84,7 @@ class UploadReceiver {
 
   UploadLimits limits_;
   BlockingThread& thread_;
+  std::shared_ptr<std::uint32_t> marks_held_ = std::make_shared<std::uint32_t>(0);
 };
 
 // The part of a file's name that says how to read it, in lower case: ".csv", ".jsonl.gz", or "" when it says nothing.

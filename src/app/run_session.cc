@@ -169,6 +169,7 @@ Task<Result<void>> RunSession::run_all() {
   RuntimeOptions options{.folder = options_.output_folder,
                          .database_path = options_.output_folder + "/.pixmill.db",
                          .files_root = options_.output_folder,
+                         .marks_root = options_.output_folder + "/.pixmill/watermarks",
                          .master_key = {},
                          .links = {.base_url = {}, .files_base = fs::absolute(options_.output_folder).string()},
                          .own_ports = {},

@@ -43,6 +43,8 @@ Runtime::~Runtime() = default;
 
 Result<void> Runtime::open_stores() {
   PIXMILL_TRY(blobs_, storage::open_local_store(options_.files_root, settings_.durability));
+  // A job is accepted only once its watermark is on the disk, as its table is.
+  PIXMILL_TRY(marks_, storage::open_local_store(options_.marks_root, storage::Durability::kPower));
   jobs::SqliteOptions sqlite{.path = options_.database_path, .master_key = options_.master_key, .event_body = {}};
   sqlite.event_body = [this](const std::string& type, const jobs::Job& job, const std::vector<jobs::Row>& rows) {
     return jobs::event_body(type, job, rows, clock_.now(), options_.links);
@@ -60,39 +62,21 @@ fetch::OwnEndpoints Runtime::own_endpoints() const {
   return own;
 }
 
-Result<void> Runtime::build_network(Executor executor) {
-  PIXMILL_TRY(auto policy, fetch::AddressPolicy::create(settings_.allow, own_endpoints()));
-  policy_ = std::make_unique<fetch::AddressPolicy>(std::move(policy));
-  http::ResolverOptions names;
-  names.servers = settings_.dns_servers;
-  PIXMILL_TRY(resolver_, http::Resolver::create(executor, std::move(names)));
-  http::ClientOptions client;
-  client.ca_file = settings_.ca_file;
-  client.connections_max = options_.connections_max;
-  client.connections_per_host_max = settings_.hosts.per_host;
-  client.may_connect = [this](const asio::ip::address& address, std::uint16_t port) {
-    return policy_->allows(address, port);
-  };
-  PIXMILL_TRY(client_, http::Client::create(executor, std::move(client)));
-  return {};
-}
-
 void Runtime::build_work(Executor executor) {
   queue_ = jobs::make_local_queue(executor);
   ingest_ = std::make_unique<jobs::Ingest>(executor, store(), *queue_);
-  hosts_ = std::make_unique<fetch::HostLimits>(executor, settings_.hosts);
-  network_fetcher_ = fetch::make_http_fetcher(
-      {.client = *client_, .resolver = *resolver_, .policy = *policy_, .limits = *hosts_, .metrics = metrics_},
-      settings_.fetch);
   if (options_.local_files) {
-    file_fetcher_ = make_local_files_fetcher(*network_fetcher_, settings_.fetch.body_bytes_max);
+    file_fetcher_ = make_local_files_fetcher(*network_.fetcher, settings_.fetch.body_bytes_max);
   }
   budget_ = std::make_unique<ByteBudget>(executor, settings_.memory_bytes_max);
+  const pipeline::WatermarkParts marks{.fetcher = *network_.fetcher, .uploads = *marks_, .budget = *budget_};
+  watermarks_ = std::make_unique<pipeline::Watermarks>(executor, marks);
   pipeline_ = std::make_unique<pipeline::Pipeline>(
-      pipeline::PipelineParts{.fetcher = file_fetcher_ ? *file_fetcher_ : *network_fetcher_,
+      pipeline::PipelineParts{.fetcher = file_fetcher_ ? *file_fetcher_ : *network_.fetcher,
                               .engines = *engines_,
                               .blobs = *blobs_,
                               .budget = *budget_,
+                              .watermarks = *watermarks_,
                               .metrics = metrics_});
   settings_.worker.name = worker_name();
   settings_.worker.on_broken_store = [](const Error& error) { end_for(error); };
@@ -119,7 +103,9 @@ Task<Result<std::unique_ptr<Runtime>>> Runtime::create(asio::io_context& io, Set
                                                        RuntimeOptions options) {
   std::unique_ptr<Runtime> runtime(new Runtime(std::move(settings), std::move(options)));
   PIXMILL_CO_RETURN_IF_ERROR(runtime->open_stores());
-  PIXMILL_CO_RETURN_IF_ERROR(runtime->build_network(io.get_executor()));
+  const auto connections_max = runtime->options_.connections_max;
+  PIXMILL_CO_TRY(runtime->network_, make_network(io.get_executor(), runtime->settings_, runtime->own_endpoints(),
+                                                 connections_max, runtime->metrics_));
   auto engines = runtime->settings_.engines;
   engines.executable = "/proc/self/exe";
   PIXMILL_CO_TRY(runtime->engines_, co_await engine::Pool::create(io.get_executor(), engines, runtime->metrics_));
@@ -136,7 +122,7 @@ Task<void> Runtime::start() {
 Task<void> Runtime::drain(milliseconds grace) {
   stopping_ = true;
   ingest_->stop();
-  hosts_->stop();
+  network_.hosts->stop();
   budget_->stop();
   co_await worker_->drain(grace);
   engines_->stop();

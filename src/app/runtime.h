@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "app/network.h"
 #include "app/settings.h"
 #include "base/byte_budget.h"
 #include "base/folder_lock.h"
@@ -23,6 +24,7 @@
 #include "jobs/queue.h"
 #include "jobs/sqlite_store.h"
 #include "pipeline/process_item.h"
+#include "pipeline/watermarks.h"
 #include "storage/blob_store.h"
 #include "worker/worker.h"
 
@@ -32,6 +34,7 @@ struct RuntimeOptions {
   std::string folder;  // locked by the caller
   std::string database_path;
   std::string files_root;  // where blob keys begin
+  std::string marks_root;  // where uploaded watermarks lie
   std::string master_key;
   jobs::Links links;                     // as events show them
   std::vector<std::uint16_t> own_ports;  // that image and webhook addresses may not reach on this machine
@@ -63,17 +66,17 @@ class Runtime {
   jobs::Ingest& ingest() { return *ingest_; }
   storage::BlobStore& blobs() { return *blobs_; }
   engine::Pool& engines() { return *engines_; }
-  const fetch::AddressPolicy& policy() const { return *policy_; }
-  http::Resolver& resolver() { return *resolver_; }
-  http::Client& client() { return *client_; }
-  fetch::HostLimits& hosts() { return *hosts_; }
+  pipeline::Watermarks& watermarks() { return *watermarks_; }
+  const fetch::AddressPolicy& policy() const { return *network_.policy; }
+  http::Resolver& resolver() { return *network_.resolver; }
+  http::Client& client() { return *network_.client; }
+  fetch::HostLimits& hosts() { return *network_.hosts; }
   worker::Worker& worker() { return *worker_; }
 
  private:
   Runtime(Settings settings, RuntimeOptions options);
   [[nodiscard]] Result<void> open_stores();
   [[nodiscard]] fetch::OwnEndpoints own_endpoints() const;
-  [[nodiscard]] Result<void> build_network(Executor executor);
   void build_work(Executor executor);
   [[nodiscard]] Result<void> enough_free_space() const;
 
@@ -85,14 +88,12 @@ class Runtime {
   std::unique_ptr<storage::BlobStore> blobs_;
   std::unique_ptr<jobs::Queue> queue_;
   std::unique_ptr<jobs::Ingest> ingest_;
-  std::unique_ptr<fetch::AddressPolicy> policy_;
-  std::unique_ptr<http::Resolver> resolver_;
-  std::unique_ptr<http::Client> client_;
-  std::unique_ptr<fetch::HostLimits> hosts_;
-  std::unique_ptr<fetch::Fetcher> network_fetcher_;
+  std::unique_ptr<storage::BlobStore> marks_;
+  Network network_;
   std::unique_ptr<fetch::Fetcher> file_fetcher_;
   std::unique_ptr<engine::Pool> engines_;
   std::unique_ptr<ByteBudget> budget_;
+  std::unique_ptr<pipeline::Watermarks> watermarks_;
   std::unique_ptr<pipeline::Pipeline> pipeline_;
   std::unique_ptr<worker::Worker> worker_;
   bool stopping_ = false;

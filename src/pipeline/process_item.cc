@@ -101,18 +101,29 @@ Task<Outcome> Pipeline::process(ItemTask task) {
       co_return failed(outcome, Stage::kStore, std::move(copied.error()));
   }
 
+  // Before memory is taken for the picture: nobody waits for a watermark while holding some.
+  const auto fetch_begin = Clock::now();
+  engine::MarkFiles marks;
+  if (has_watermark(task.plan->recipe)) {
+    auto files = co_await parts_.watermarks.files_for(task.plan->recipe, task.plan->job_id, task.plan->headers,
+                                                      std::move(marks));
+    if (!files) co_return failed(outcome, Stage::kFetch, std::move(files.error()));
+    marks = std::move(*files);
+  }
+  const auto marks_took = Clock::now() - fetch_begin;
   auto memory = co_await parts_.budget.take(expected_bytes());
   if (!memory) co_return failed(outcome, Stage::kFetch, std::move(memory.error()));
 
-  const auto fetch_begin = Clock::now();
+  const auto source_begin = Clock::now() - marks_took;
   auto source = co_await parts_.fetcher.get(task.url, task.plan->headers, &*memory);
-  outcome.times.fetch = timed(fetch_seconds_, fetch_begin);
+  outcome.times.fetch = timed(fetch_seconds_, source_begin);
   if (!source) co_return failed(outcome, Stage::kFetch, std::move(source.error()));
   memory->resize(source->bytes.size());
   learn_size(source->bytes.size());
 
   const auto transform_begin = Clock::now();
-  auto rendered = co_await parts_.engines.render(source->bytes, task.plan->recipe);
+  const engine::RenderExtras extras{.marks = &marks};
+  auto rendered = co_await parts_.engines.render(source->bytes, task.plan->recipe, extras);
   outcome.times.transform = timed(transform_seconds_, transform_begin);
   if (!rendered) co_return failed(outcome, Stage::kTransform, std::move(rendered.error()));
 

@@ -11,6 +11,7 @@
 #include "engine/pool.h"
 #include "fetch/fetcher.h"
 #include "pipeline/item.h"
+#include "pipeline/watermarks.h"
 #include "storage/blob_store.h"
 
 namespace pixmill::pipeline {
@@ -21,6 +22,7 @@ struct PipelineParts {
   engine::Pool& engines;
   storage::BlobStore& blobs;
   ByteBudget& budget;
+  Watermarks& watermarks;
   Metrics& metrics;
 };
 

@@ -26,8 +26,12 @@ class PipelineTest : public ::testing::Test {
     return task;
   }
   Outcome process(ItemTask item) {
-    const PipelineParts parts{
-        .fetcher = fetcher_, .engines = engines_, .blobs = blobs_, .budget = budget_, .metrics = metrics_};
+    const PipelineParts parts{.fetcher = fetcher_,
+                              .engines = engines_,
+                              .blobs = blobs_,
+                              .budget = budget_,
+                              .watermarks = watermarks_,
+                              .metrics = metrics_};
     Pipeline pipeline(parts);
     return testing::run_task(io_, pipeline.process(std::move(item)));
   }
@@ -39,6 +43,8 @@ class PipelineTest : public ::testing::Test {
   testing::FakePool engines_;
   testing::MemoryBlobs blobs_;
   ByteBudget budget_;
+  testing::MemoryBlobs uploads_;
+  Watermarks watermarks_{io_.get_executor(), {.fetcher = fetcher_, .uploads = uploads_, .budget = budget_}};
 };
 
 TEST_F(PipelineTest, FetchesRendersAndStores) {
@@ -125,6 +131,44 @@ TEST_F(PipelineTest, ResultsAreCountedWhileTheyAreStored) {
   blobs_.on_put = [&] { seen = budget_.bytes_in_use(); };
   process(task());
   EXPECT_EQ(seen, 5u << 20) << "the source is gone by then";
+}
+
+ItemTask marked_task(std::string_view recipe) {
+  auto plan = std::make_shared<JobPlan>();
+  plan->job_id = "7d9f";
+  plan->blob_prefix = "7d9f/";
+  plan->recipe = *image::parse_recipe(recipe);
+  ItemTask task;
+  task.plan = std::move(plan);
+  task.row = task.index = 1;
+  task.url = "http://shop.example/a.png";
+  task.output_stem = "a.{ext}";
+  return task;
+}
+
+TEST_F(PipelineTest, WatermarksGoToTheEngineWithThePicture) {
+  std::vector<std::string> seen;
+  engines_.on_render = [&](const image::Recipe&, const engine::RenderExtras& extras) {
+    for (const auto& [image, file] : *extras.marks) seen.push_back(image + " " + file->bytes);
+  };
+  const auto outcome = process(marked_task("watermark=http://h/l.png a: format=png b: format=webp"));
+  EXPECT_TRUE(std::holds_alternative<Succeeded>(outcome.result));
+  EXPECT_EQ(seen, (std::vector<std::string>{"http://h/l.png bytes of http://h/l.png"}));
+  process(task());
+  EXPECT_EQ(seen.size(), 1u);
+  EXPECT_EQ(budget_.bytes_in_use(), 0u);
+}
+
+TEST_F(PipelineTest, ItemsFailWithTheirWatermark) {
+  fetcher_.answer = [](const std::string& url) -> Result<fetch::Fetched> {
+    if (url.ends_with("l.png")) return fail(ErrorCode::kHttpPermanent, "the server says 404");
+    return fetch::Fetched{.bytes = "x", .final_url = url};
+  };
+  const auto outcome = process(marked_task("watermark=http://h/l.png"));
+  EXPECT_EQ(failure(outcome).stage, Stage::kFetch);
+  EXPECT_EQ(failure(outcome).error.code, ErrorCode::kHttpPermanent);
+  EXPECT_EQ(failure(outcome).error.message, "the watermark http://h/l.png cannot be had: the server says 404");
+  EXPECT_EQ(fetcher_.asked.size(), 1u) << "the picture need not be fetched";
 }
 
 }  // namespace

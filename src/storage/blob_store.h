@@ -27,6 +27,8 @@ class BlobStore {
   // Whole or not at all: readers never see a part. Replaces what was there. `bytes` must stay alive until the task
   // ends. Errors: kDiskFull, kStoreFailed, kInvalidArgument for a bad key.
   [[nodiscard]] virtual Task<Result<void>> put(std::string key, std::string_view bytes, std::string media_type) = 0;
+  // For small ones: the whole of it. Errors: kNotFound, kTooLarge when it is above `bytes_max`, kStoreFailed.
+  [[nodiscard]] virtual Task<Result<std::string>> get(std::string key, std::uint64_t bytes_max) = 0;
   // The same bytes under another key. Errors: kNotFound and those of put.
   [[nodiscard]] virtual Task<Result<void>> copy(std::string from, std::string to) = 0;
   // Errors: kNotFound, kStoreFailed.

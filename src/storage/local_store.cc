@@ -161,6 +161,24 @@ int write_all(int file, std::string_view bytes) {
   return 0;
 }
 
+Result<std::string> read_whole(int file, std::uint64_t bytes_max) {
+  struct stat info {};
+  if (::fstat(file, &info) != 0) return failed(errno, "Reading a stored file");
+  if (static_cast<std::uint64_t>(info.st_size) > bytes_max) {
+    return fail(ErrorCode::kTooLarge, "The stored file is larger than allowed.");
+  }
+  std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
+  std::size_t have = 0;
+  while (have < bytes.size()) {
+    const ssize_t count = ::read(file, bytes.data() + have, bytes.size() - have);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return failed(errno, "Reading a stored file");
+    if (count == 0) return fail(ErrorCode::kStoreFailed, "A stored file became shorter while it was read.");
+    have += static_cast<std::size_t>(count);
+  }
+  return bytes;
+}
+
 // The kernel copies, or shares the blocks where the file system can.
 int copy_all_bytes(int from, int to) {
   constexpr std::size_t kStepBytes = 128u << 20;
@@ -189,6 +207,13 @@ class LocalStore final : public BlobStore {
   Task<Result<void>> put(std::string key, std::string_view bytes, std::string /*media_type*/) override {
     return on_a_thread([this, key = std::move(key), bytes] {
       return create(key, [bytes](int file) { return write_all(file, bytes); });
+    });
+  }
+
+  Task<Result<std::string>> get(std::string key, std::uint64_t bytes_max) override {
+    return on_a_thread([this, key = std::move(key), bytes_max]() -> Result<std::string> {
+      PIXMILL_TRY(const Descriptor file, open_file(key));
+      return read_whole(file.get(), bytes_max);
     });
   }
 

@@ -58,8 +58,12 @@ class WorkerTest : public ::testing::Test {
   }
 
   Task<void> run(milliseconds grace) {
-    const pipeline::PipelineParts parts{
-        .fetcher = fetcher_, .engines = engines_, .blobs = blobs_, .budget = budget_, .metrics = metrics_};
+    const pipeline::PipelineParts parts{.fetcher = fetcher_,
+                                        .engines = engines_,
+                                        .blobs = blobs_,
+                                        .budget = budget_,
+                                        .watermarks = watermarks_,
+                                        .metrics = metrics_};
     pipeline::Pipeline pipeline(parts);
     const WorkerParts worker_parts{
         .store = store_, .queue = *queue_, .pipeline = pipeline, .blobs = blobs_, .clock = clock_, .metrics = metrics_};
@@ -89,6 +93,8 @@ class WorkerTest : public ::testing::Test {
   testing::FakePool engines_;
   testing::MemoryBlobs blobs_;
   ByteBudget budget_;
+  testing::MemoryBlobs uploads_;
+  pipeline::Watermarks watermarks_{io_.get_executor(), {.fetcher = fetcher_, .uploads = uploads_, .budget = budget_}};
   WorkerOptions options_;
   jobs::Job job_;
   jobs::JobPage page_;

@@ -65,6 +65,20 @@ TEST_P(BlobStoreSuite, KeepsWhatWasPut) {
   EXPECT_EQ(info->bytes, 3u);
 }
 
+TEST_P(BlobStoreSuite, GivesBackWhatWasPut) {
+  const std::string large(3u << 20, 'x');
+  ASSERT_TRUE(put("a/large", large).has_value());
+  ASSERT_TRUE(put("empty", "").has_value());
+  EXPECT_EQ(testing::run_task(io_, store().get("a/large", large.size())), large);
+  EXPECT_EQ(testing::run_task(io_, store().get("empty", 0)), std::string());
+  const auto above = testing::run_task(io_, store().get("a/large", large.size() - 1));
+  ASSERT_FALSE(above.has_value());
+  EXPECT_EQ(above.error().code, ErrorCode::kTooLarge);
+  const auto missing = testing::run_task(io_, store().get("a/none", 10));
+  ASSERT_FALSE(missing.has_value());
+  EXPECT_EQ(missing.error().code, ErrorCode::kNotFound);
+}
+
 TEST_P(BlobStoreSuite, ReplacesWhatWasThere) {
   ASSERT_TRUE(put("a", "long text").has_value());
   ASSERT_TRUE(put("a", "x").has_value());

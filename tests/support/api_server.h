@@ -17,6 +17,7 @@
 #include "jobs/sqlite_store.h"
 #include "storage/local_store.h"
 #include "tests/support/loop_thread.h"
+#include "tests/support/pipeline_fakes.h"
 #include "tests/support/raw_http_client.h"
 #include "tests/support/temp_folder.h"
 
@@ -24,7 +25,10 @@ namespace pixmill::testing {
 
 class PretendedEngines final : public engine::Pool {
  public:
-  Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe) override {
+  using engine::Pool::render;
+  Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe,
+                                       engine::RenderExtras extras) override {
+    if (on_extras) on_extras(extras);
     if (answer) co_return answer(source, recipe);
     co_return fail(ErrorCode::kUnavailable, "pretended");
   }
@@ -36,6 +40,7 @@ class PretendedEngines final : public engine::Pool {
   engine::SandboxReport report{
       .seccomp = true, .landlock = true, .landlock_abi = 3, .untrusted_loaders_blocked = true, .problem = {}};
   std::vector<int> alive = {1, 2};
+  std::function<void(const engine::RenderExtras& extras)> on_extras = {};
   // What render() says, on the loop's thread; set it before the first request.
   std::function<Result<image::Rendered>(std::string_view source, const image::Recipe& recipe)> answer = {};
 };
@@ -67,6 +72,8 @@ class ApiServer {
     loop.stop();
     server.reset();
     api.reset();
+    watermarks.reset();
+    budget.reset();
   }
 
   RawHttpClient connect() const { return RawHttpClient(server->port()); }
@@ -131,6 +138,10 @@ class ApiServer {
   std::unique_ptr<jobs::Ingest> ingest;
   std::unique_ptr<storage::BlobStore> blobs;
   std::unique_ptr<fetch::AddressPolicy> policy;
+  FakeFetcher fetcher;  // of watermarks
+  MemoryBlobs uploads;  // likewise
+  std::unique_ptr<ByteBudget> budget;
+  std::unique_ptr<pipeline::Watermarks> watermarks;
   std::unique_ptr<api::Api> api;
   std::unique_ptr<http::Server> server;
 
@@ -152,11 +163,15 @@ class ApiServer {
   void start() {
     queue = jobs::make_local_queue(loop.executor());
     ingest = std::make_unique<jobs::Ingest>(loop.executor(), *store_, *queue);
+    budget = std::make_unique<ByteBudget>(loop.executor(), 64u << 20);
+    const pipeline::WatermarkParts marks{.fetcher = fetcher, .uploads = uploads, .budget = *budget};
+    watermarks = std::make_unique<pipeline::Watermarks>(loop.executor(), marks);
     api::ApiParts parts{.store = *store_,
                         .outbox = *sqlite.outbox,
                         .queue = *queue,
                         .ingest = *ingest,
                         .blobs = *blobs,
+                        .watermarks = *watermarks,
                         .policy = *policy,
                         .clock = clock,
                         .metrics = metrics,

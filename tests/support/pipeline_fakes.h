@@ -78,6 +78,11 @@ class MemoryBlobs final : public storage::BlobStore {
     if (put_takes.count() > 0) co_await pause_for(put_takes);
     co_return Result<void>{};
   }
+  Task<Result<std::string>> get(std::string key, std::uint64_t bytes_max) override {
+    if (!blobs.contains(key)) co_return fail(ErrorCode::kNotFound, "no such blob");
+    if (blobs[key].size() > bytes_max) co_return fail(ErrorCode::kTooLarge, "the blob is too large");
+    co_return blobs[key];
+  }
   Task<Result<void>> copy(std::string from, std::string to) override {
     if (!blobs.contains(from)) co_return fail(ErrorCode::kNotFound, "no such blob");
     blobs[to] = blobs[from];
