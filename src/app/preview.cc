@@ -11,6 +11,7 @@
 #include <boost/json/serialize.hpp>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -20,11 +21,14 @@
 #include <system_error>
 #include <utility>
 
+#include "app/network.h"
+#include "app/run_plan.h"
 #include "app/small_file.h"
 #include "base/metrics.h"
 #include "base/task.h"
 #include "base/text.h"
 #include "engine/pool.h"
+#include "pipeline/watermarks.h"
 
 namespace pixmill::app {
 
@@ -53,24 +57,63 @@ struct Made {
   milliseconds took{0};
 };
 
-Task<Result<Made>> render(const std::string& source, const image::Recipe& recipe, engine::PoolOptions engines) {
+// The files of all watermarks: `uploaded`, and what their addresses give.
+Task<Result<engine::MarkFiles>> bring_marks(const image::Recipe& recipe, const Settings& settings, Metrics& metrics,
+                                            std::shared_ptr<const engine::MarkFile> uploaded) {
+  constexpr std::uint32_t kConnectionsMax = 8;
+  engine::MarkFiles files;
+  if (uploaded) files.emplace(image::kUploadedWatermark, std::move(uploaded));
+  const auto executor = co_await asio::this_coro::executor;
+  PIXMILL_CO_TRY(const auto network, make_network(executor, settings, fetch::OwnEndpoints(), kConnectionsMax, metrics));
+  const std::vector<fetch::HostHeader> no_headers;
+  for (const auto& output : recipe.outputs) {
+    if (!output.watermark || files.contains(output.watermark->image)) continue;
+    const std::string& address = output.watermark->image;
+    if (address.starts_with(image::kUploadedWatermark)) {
+      co_return fail(ErrorCode::kInvalidArgument,
+                     "a preview knows no watermarks that were uploaded before; say watermark=upload and --watermark");
+    }
+    auto fetched = co_await network.fetcher->get(address, no_headers);
+    if (!fetched) {
+      fetched.error().message = fmt::format("the watermark {} cannot be had: {}", address, fetched.error().message);
+      co_return std::unexpected(std::move(fetched.error()));
+    }
+    PIXMILL_CO_TRY(auto file, pipeline::mark_file(std::move(fetched->bytes)));
+    files.emplace(address, std::move(file));
+  }
+  co_return files;
+}
+
+struct Wanted {
+  const std::string& source;
+  const image::Recipe& recipe;
+  std::shared_ptr<const engine::MarkFile> watermark;
+};
+
+Task<Result<Made>> render(const Wanted& wanted, const Settings& settings) {
   Metrics metrics;
+  engine::MarkFiles marks;
+  if (pipeline::has_watermark(wanted.recipe)) {
+    PIXMILL_CO_TRY(marks, co_await bring_marks(wanted.recipe, settings, metrics, wanted.watermark));
+  }
+  engine::PoolOptions engines = settings.engines;
   engines.executable = "/proc/self/exe";
   engines.engines = 1;
   const auto executor = co_await asio::this_coro::executor;
   PIXMILL_CO_TRY(const auto pool, co_await engine::Pool::create(executor, std::move(engines), metrics));
   const auto begin = std::chrono::steady_clock::now();
-  auto rendered = co_await pool->render(source, recipe);
+  const engine::RenderExtras extras{.marks = &marks, .measure = image::Measure::kYes};
+  auto rendered = co_await pool->render(wanted.source, wanted.recipe, extras);
   const auto took = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begin);
   pool->stop();
   if (!rendered) co_return std::unexpected(std::move(rendered.error()));
   co_return Made{.rendered = std::move(*rendered), .took = took};
 }
 
-Result<Made> render_here(const std::string& source, const image::Recipe& recipe, const engine::PoolOptions& engines) {
+Result<Made> render_here(const Wanted& wanted, const Settings& settings) {
   asio::io_context io(1);
   std::optional<Result<Made>> made;
-  asio::co_spawn(io, render(source, recipe, engines), [&made](const std::exception_ptr& error, Result<Made> result) {
+  asio::co_spawn(io, render(wanted, settings), [&made](const std::exception_ptr& error, Result<Made> result) {
     PIXMILL_CHECK(error == nullptr);
     made.emplace(std::move(result));
   });
@@ -135,6 +178,47 @@ std::string change_text(std::uint64_t bytes_in, std::uint64_t bytes_out) {
   return share <= 100 ? fmt::format("{:.1f} % smaller", 100 - share) : fmt::format("{:.1f} % larger", share - 100);
 }
 
+// Empty where there is a score.
+std::string_view why_no_score(image::Scored scored) {
+  switch (scored) {
+    case image::Scored::kYes:
+      return "";
+    case image::Scored::kAnimated:
+      return "animated";
+    case image::Scored::kTooSmall:
+      return "too small";
+    case image::Scored::kTooLarge:
+      return "too large";
+    case image::Scored::kNotAsked:
+    case image::Scored::kFailed:
+      break;
+  }
+  return "failed";
+}
+
+std::string score_text(const image::Rendition& rendition) {
+  if (rendition.scored == image::Scored::kYes) return fmt::format("score {:.2f}", rendition.score);
+  return fmt::format("no score: {}", why_no_score(rendition.scored));
+}
+
+double milliseconds_of(std::chrono::microseconds time) { return static_cast<double>(time.count()) / 1e3; }
+
+std::string times_text(const Made& made) {
+  const auto& times = made.rendered.times;
+  if (!times) return fmt::format("in {} ms\n", made.took.count());
+  return fmt::format("in {} ms, scoring included: decode {:.1f} ms, transform {:.1f} ms, encode {:.1f} ms\n",
+                     made.took.count(), milliseconds_of(times->decode), milliseconds_of(times->transform),
+                     milliseconds_of(times->encode));
+}
+
+boost::json::value times_document(const Made& made) {
+  const auto& times = made.rendered.times;
+  if (!times) return nullptr;
+  return boost::json::object{{"decode_ms", milliseconds_of(times->decode)},
+                             {"transform_ms", milliseconds_of(times->transform)},
+                             {"encode_ms", milliseconds_of(times->encode)}};
+}
+
 using Paths = std::vector<std::string>;
 
 std::string describe(const PreviewOptions& options, std::uint64_t bytes_in, const Made& made, const Paths& paths) {
@@ -151,11 +235,12 @@ std::string describe(const PreviewOptions& options, std::uint64_t bytes_in, cons
     text += line(paths[i], rendition.format, rendition.width_px, rendition.height_px, rendition.bytes.size());
     text += "  " + change_text(bytes_in, rendition.bytes.size());
     if (rendition.quality > 0) text += fmt::format("  quality {}", rendition.quality);
+    text += "  " + score_text(rendition);
     const std::string note = note_of(rendition);
     if (!note.empty()) text += "  (" + note + ")";
     text += '\n';
   }
-  return text + fmt::format("in {} ms\n", made.took.count());
+  return text + times_text(made);
 }
 
 std::string document(const PreviewOptions& options, std::uint64_t bytes_in, const Made& made, const Paths& paths) {
@@ -174,6 +259,10 @@ std::string document(const PreviewOptions& options, std::uint64_t bytes_in, cons
                                {"fitted", rendition.fitted},
                                {"first_frame", rendition.first_frame}};
     if (rendition.quality > 0) output["quality"] = rendition.quality;
+    const auto no_score = why_no_score(rendition.scored);
+    output["score"] = nullptr;
+    if (no_score.empty()) output["score"] = std::round(rendition.score * 100) / 100;
+    if (!no_score.empty()) output["no_score"] = no_score;
     outputs.push_back(std::move(output));
   }
   const boost::json::object whole{{"source",
@@ -184,6 +273,7 @@ std::string document(const PreviewOptions& options, std::uint64_t bytes_in, cons
                                     {"format", image::format_name(header.format)},
                                     {"frames", header.frames}}},
                                   {"outputs", std::move(outputs)},
+                                  {"stages", times_document(made)},
                                   {"milliseconds", made.took.count()}};
   return boost::json::serialize(whole) + "\n";
 }
@@ -258,7 +348,9 @@ ExitCode preview_here(Settings settings, const PreviewOptions& options) {
   if (!fits) return say_no(options, fits.error());
   const auto source = read_source(options, std::min(settings.fetch.body_bytes_max, settings.engines.source_bytes_max));
   if (!source) return say_no(options, source.error());
-  const auto made = render_here(*source, *recipe, settings.engines);
+  const auto watermark = read_watermark(options.watermark, *recipe);
+  if (!watermark) return say_no(options, watermark.error());
+  const auto made = render_here({.source = *source, .recipe = *recipe, .watermark = *watermark}, settings);
   if (!made) {
     const ExitCode code = say_no(options, made.error());
     // The recipe can be read, so it is this picture that it does not fit.

@@ -1,5 +1,6 @@
 // `pixmill preview`: one local picture through the sandboxed engines, to see what a recipe makes of it. No job, no
-// database. This process never decodes: what it says about the outputs comes from the engine and from their headers.
+// database; the network only for a watermark that has an address. This process never decodes: what it says about the
+// outputs comes from the engine and from their headers.
 #pragma once
 
 #include <string>
@@ -17,6 +18,7 @@ struct PreviewOptions {
   std::string input;   // a file; "-": standard input
   std::string output;  // a file, a folder, a name with {rendition} and {ext}; "-": standard output
   std::string recipe = "compress";
+  std::string watermark = {};  // a file for watermark=upload; "" for none
   bool json = false;
 };
 

@@ -8,10 +8,12 @@
 
 #include "app/local_files.h"
 #include "app/run_session.h"
+#include "app/small_file.h"
 #include "base/crypto.h"
 #include "base/text.h"
 #include "fetch/fetcher.h"
 #include "image/recipe.h"
+#include "pipeline/watermarks.h"
 
 namespace pixmill::app {
 
@@ -60,6 +62,21 @@ jobs::TableOptions table_options(const InputSet& set, const RunOptions& options)
 
 }  // namespace
 
+Result<std::shared_ptr<const engine::MarkFile>> read_watermark(const std::string& path, const image::Recipe& recipe) {
+  const auto fits = pipeline::check_watermarks(recipe, !path.empty(), nullptr);
+  if (!fits && path.empty() && pipeline::wants_upload(recipe)) {
+    return fail(ErrorCode::kInvalidArgument, "the recipe says watermark=upload; name its file with --watermark FILE");
+  }
+  if (!fits) return std::unexpected(fits.error());
+  if (path.empty()) return nullptr;
+  PIXMILL_TRY(std::string bytes, read_file(path, pipeline::kMarkFileBytesMax));
+  auto file = pipeline::mark_file(std::move(bytes));
+  if (file) return file;
+  Error error = std::move(file).error();
+  error.message = fmt::format("--watermark {}: {}", path, error.message);
+  return std::unexpected(std::move(error));
+}
+
 Result<void> check_table_header(const InputSet& set, const RunOptions& options) {
   if (set.table_path.empty()) return {};
   PIXMILL_TRY(const auto table, jobs::TableReader::open(set.table_path, table_options(set, options)));
@@ -68,7 +85,12 @@ Result<void> check_table_header(const InputSet& set, const RunOptions& options) 
 
 Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool several) {
   SetPlan plan;
-  PIXMILL_TRY(const auto recipe, image::parse_recipe(options.recipe));
+  PIXMILL_TRY(auto recipe, image::parse_recipe(options.recipe));
+  PIXMILL_TRY(const auto watermark, read_watermark(options.watermark, recipe));
+  if (watermark) {
+    plan.watermark = watermark->bytes;
+    pipeline::name_upload(recipe, watermark->sha256);
+  }
   plan.recipe = image::canonical_text(recipe);
   PIXMILL_TRY(plan.headers, parse_headers(options.headers));
   plan.blob_prefix = several ? set.name + "/images/" : "images/";

@@ -2,12 +2,15 @@
 // the table's header; otherwise pure.
 #pragma once
 
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <vector>
 
 #include "app/inputs.h"
 #include "base/error.h"
+#include "engine/pool.h"
+#include "image/recipe.h"
 #include "jobs/model.h"
 #include "jobs/table_reader.h"
 #include "storage/object_name.h"
@@ -17,7 +20,8 @@ namespace pixmill::app {
 struct RunOptions;
 
 struct SetPlan {
-  std::string recipe;  // canonical
+  std::string recipe;     // canonical
+  std::string watermark;  // the uploaded file's bytes, which the recipe names by their digest; "" for none
   std::string name_template;
   std::string blob_prefix;    // below the output folder: "images/"
   std::string result_folder;  // where result.csv goes
@@ -25,11 +29,16 @@ struct SetPlan {
   jobs::TableOptions table;
 };
 
+// The file of --watermark, null where `path` is "". Errors: kInvalidArgument when the recipe has no use for it, wants
+// one that is not there, or has an address that cannot be fetched; those of read_file and pipeline::mark_file.
+[[nodiscard]] Result<std::shared_ptr<const engine::MarkFile>> read_watermark(const std::string& path,
+                                                                             const image::Recipe& recipe);
+
 // Opens the set's table, if it is one, and reads its header. Errors: those of jobs::TableReader::open.
 [[nodiscard]] Result<void> check_table_header(const InputSet& set, const RunOptions& options);
 
 // `several`: each set gets a folder of its own. Errors: kInvalidArgument for a recipe, header or name template that is
-// wrong (an unknown column is named, with those there are), and those of reading the table's header.
+// wrong (an unknown column is named, with those there are), and those of reading the table's header and the watermark.
 [[nodiscard]] Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool several);
 
 // The set's identity: same input, recipe and names, same job. Blocking, as long as reading the whole input takes; stops

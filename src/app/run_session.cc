@@ -309,6 +309,9 @@ Task<Result<jobs::Job>> RunSession::create(const SetWork& work) {
                    .invalid_rows = options_.skip_invalid ? jobs::InvalidRows::kSkip : jobs::InvalidRows::kReject,
                    .priority = 0};
   const JobId id = job.id;
+  if (!plan.watermark.empty()) {
+    PIXMILL_CO_TRY([[maybe_unused]] const auto digest, co_await runtime_->watermarks().keep(plan.watermark));
+  }
   PIXMILL_CO_RETURN_IF_ERROR(co_await runtime_->store().create_job(std::move(job)));
   co_return co_await runtime_->store().job(id);
 }

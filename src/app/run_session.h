@@ -20,7 +20,8 @@ struct RunOptions {
   std::vector<std::string> inputs;
   std::string output_folder;
   std::string recipe = "compress";
-  std::string name_template;  // "": {product}-{index} where there are products, else {source_stem}
+  std::string watermark = {};  // a picture's file, for a recipe that says watermark=upload; "" for none
+  std::string name_template;   // "": {product}-{index} where there are products, else {source_stem}
   std::string url_column;
   std::vector<std::string> headers;  // "Host: Name: value"
   bool skip_invalid = false;

@@ -30,7 +30,10 @@ void add_preview_command(CLI::App& cli, Action& action) {
       "Examples:\n"
       "  pixmill preview photo.jpg -r \"resize=800x600 format=webp quality=80\" -o out.webp\n"
       "  pixmill preview photo.jpg -r product-set -o 'out-{rendition}.{ext}'\n"
-      "  pixmill preview photo.jpg -r format=png -o - | display -\n\n"
+      "  pixmill preview photo.jpg -r format=png -o - | display -\n"
+      "  pixmill preview photo.jpg --watermark logo.png -r \"watermark=southeast:opacity=0.5:upload\" -o out.jpg\n\n"
+      "The score is SSIMULACRA2 of each output against its pixels before they were encoded: 90 cannot be told apart,\n"
+      "70 is high, 50 medium, 30 low quality.\n\n"
       "Exit codes: 0 ok, 2 usage, 3 some outputs could not be written, 5 picture not found, 6 picture refused,\n"
       "8 the picture crashed its decoder or took too long.");
   command->add_option("FILE", options->input, "A picture, or - for standard input")->required();
@@ -42,7 +45,11 @@ void add_preview_command(CLI::App& cli, Action& action) {
       ->add_option("-r,--recipe", options->recipe,
                    "What to do: \"format=webp quality=80 resize=800x600:cover\", JSON, or a name")
       ->capture_default_str();
-  command->add_flag("--json", options->json, "Print sizes, format, quality and time as JSON");
+  command
+      ->add_option("--watermark", options->watermark,
+                   "The picture that the recipe calls upload: -r \"watermark=southeast:scale=0.2:upload\"")
+      ->type_name("FILE");
+  command->add_flag("--json", options->json, "Print sizes, format, quality, score and times as JSON");
   command->callback([options, &action] { action = [options] { return preview(*options); }; });
 }
 

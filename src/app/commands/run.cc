@@ -54,6 +54,10 @@ void add_run_command(CLI::App& cli, Action& action) {
       ->add_option("-r,--recipe", flags->run.recipe,
                    "What to do: \"format=webp quality=80 resize=800x600:cover\", JSON, or a name")
       ->capture_default_str();
+  command
+      ->add_option("--watermark", flags->run.watermark,
+                   "The picture that the recipe calls upload: -r \"watermark=southeast:scale=0.2:upload\"")
+      ->type_name("FILE");
   command->add_option(
       "--name", flags->run.name_template,
       "Output names, e.g. '{product}-{index}.{ext}'; also {row} {source_stem} {sha} {uuid} and any column");
