@@ -61,12 +61,13 @@ Restarts make_restarts(Metrics& metrics) {
 
 // What an engine is asked besides the source: nothing in it is an address, and marks are called by their digests.
 struct Question {
-  RenderRequest request;                               // `bytes` of the marks are those of their files
-  std::vector<std::shared_ptr<const MarkFile>> marks;  // as request.marks
+  Request request = RenderRequest();
+  std::vector<std::shared_ptr<const MarkFile>> marks;  // as those of the request
 };
 
 Result<Question> make_question(image::Recipe recipe, const RenderExtras& extras, const PoolOptions& options) {
   Question question;
+  auto& request = std::get<RenderRequest>(question.request);
   std::uint64_t bytes = 0;
   for (auto& output : recipe.outputs) {
     if (!output.watermark) continue;
@@ -80,21 +81,34 @@ Result<Question> make_question(image::Recipe recipe, const RenderExtras& extras,
       return fail(ErrorCode::kNotAnImage, "the watermark cannot be used: the file is empty");
     }
     image = fmt::format("{}:{}", image::kUploadedWatermark, mark->sha256);
-    if (std::ranges::find(question.request.marks, mark->sha256, &MarkHead::sha256) != question.request.marks.end()) {
-      continue;
-    }
+    if (std::ranges::find(request.marks, mark->sha256, &MarkHead::sha256) != request.marks.end()) continue;
     bytes += mark->bytes.size();
-    question.request.marks.push_back({.sha256 = mark->sha256, .bytes = mark->bytes.size()});
+    request.marks.push_back({.sha256 = mark->sha256, .bytes = mark->bytes.size()});
     question.marks.push_back(mark);
   }
   if (bytes > options.mark_bytes_max) {
     return fail(ErrorCode::kTooLarge, fmt::format("the watermarks have {}; at most {} are allowed", format_bytes(bytes),
                                                   format_bytes(options.mark_bytes_max)));
   }
-  question.request.recipe = image::canonical_text(recipe);
-  question.request.limits = options.limits;
-  question.request.measure = extras.measure;
+  request.recipe = image::canonical_text(recipe);
+  request.limits = options.limits;
+  request.measure = extras.measure;
   return question;
+}
+
+// Puts into shared memory what the engine does not have: marks are sent once, as long as it keeps them. Gives the
+// packet to send.
+std::string pose(Question& question, const Engine& engine, std::string_view source) {
+  auto& request = std::get<RenderRequest>(question.request);
+  request.source_bytes = source.size();
+  char* at = std::copy(source.begin(), source.end(), engine.input().bytes().data());
+  for (std::size_t i = 0; i < question.marks.size(); ++i) {
+    const MarkFile& mark = *question.marks[i];
+    const bool there = engine.has_mark(mark.sha256);
+    request.marks[i].bytes = there ? 0 : mark.bytes.size();
+    if (!there) at = std::copy(mark.bytes.begin(), mark.bytes.end(), at);
+  }
+  return encode(question.request);
 }
 
 // The pool's state, shared with the coroutines that use it, so that it outlives them.
@@ -165,8 +179,7 @@ class Core : public std::enable_shared_from_this<Core> {
   void give_back(const EnginePtr& engine, bool healthy);
 
   [[nodiscard]] Task<Result<image::Rendered>> render_with(Lease& lease, std::string_view source,
-                                                          const image::Recipe& recipe, const Question& question);
-  [[nodiscard]] Task<Result<Answer>> ask(Engine& engine, std::string_view source, const Question& question);
+                                                          const image::Recipe& recipe, Question& question);
   [[nodiscard]] Result<image::Rendered> collect(Lease& lease, const RenderedAnswer& answer,
                                                 const image::Recipe& recipe);
   [[nodiscard]] Task<Result<ProbedAnswer>> probe();
@@ -364,7 +377,7 @@ Task<Result<image::Rendered>> Core::render(std::string_view source, image::Recip
                    fmt::format("the file has {}; at most {} are allowed", format_bytes(source.size()),
                                format_bytes(options_.source_bytes_max)));
   }
-  PIXMILL_CO_TRY(const Question question, make_question(recipe, extras, options_));
+  PIXMILL_CO_TRY(Question question, make_question(recipe, extras, options_));
   PIXMILL_CO_TRY(Lease lease, co_await acquire());
   const auto begin = std::chrono::steady_clock::now();
   auto rendered = co_await render_with(lease, source, recipe, question);
@@ -372,32 +385,13 @@ Task<Result<image::Rendered>> Core::render(std::string_view source, image::Recip
   co_return rendered;
 }
 
-// Marks are sent once to each engine, as long as it keeps them.
-Task<Result<Answer>> Core::ask(Engine& engine, std::string_view source, const Question& question) {
-  RenderRequest request = question.request;
-  request.source_bytes = source.size();
-  auto* at = std::copy(source.begin(), source.end(), engine.input().bytes().data());
-  for (std::size_t i = 0; i < question.marks.size(); ++i) {
-    const MarkFile& mark = *question.marks[i];
-    if (engine.has_mark(mark.sha256)) {
-      request.marks[i].bytes = 0;
-    } else {
-      at = std::copy(mark.bytes.begin(), mark.bytes.end(), at);
-    }
-  }
-  auto answer = co_await engine.ask(encode(Request(std::move(request))), options_.picture_deadline);
-  if (!answer || std::holds_alternative<FailedAnswer>(*answer)) co_return answer;
-  for (const auto& mark : question.marks) engine.remember_mark(mark->sha256);
-  co_return answer;
-}
-
 Task<Result<image::Rendered>> Core::render_with(Lease& lease, std::string_view source, const image::Recipe& recipe,
-                                                const Question& question) {
+                                                Question& question) {
   Engine& engine = lease.engine();
-  auto answer = co_await ask(engine, source, question);
+  auto answer = co_await engine.ask(pose(question, engine, source), options_.picture_deadline);
   if (answer && std::holds_alternative<MarksWantedAnswer>(*answer) && !question.marks.empty()) {
     engine.forget_marks();
-    answer = co_await ask(engine, source, question);
+    answer = co_await engine.ask(pose(question, engine, source), options_.picture_deadline);
   }
   if (stopped_) co_return stopping();
   if (!answer) {
@@ -408,7 +402,10 @@ Task<Result<image::Rendered>> Core::render_with(Lease& lease, std::string_view s
     lease.set_healthy();
     co_return std::unexpected(failed->error);
   }
-  if (const auto* done = std::get_if<RenderedAnswer>(&*answer)) co_return collect(lease, *done, recipe);
+  if (const auto* done = std::get_if<RenderedAnswer>(&*answer)) {
+    for (const auto& mark : question.marks) engine.remember_mark(mark->sha256);
+    co_return collect(lease, *done, recipe);
+  }
   retire(lease.engine().shared_from_this(), restarts_.mismatch);
   co_return fail(ErrorCode::kEngineCrash, "the decoder gave an answer to another question");
 }

@@ -63,10 +63,10 @@ class Watermarks {
   Watermarks(const Watermarks&) = delete;
   Watermarks& operator=(const Watermarks&) = delete;
 
-  // All files that a recipe names; `files` are those that are here already. Items of one job that ask at once cause one request, and get the same bytes until
-  // files of other jobs have taken their room. `job` keeps jobs apart, for their headers may differ; `headers` must
-  // outlive the task. Errors, each naming the watermark: those of Fetcher::get, kNotFound for an upload that is gone,
-  // kInvalidArgument for one that never came, kTooLarge, kStoreFailed.
+  // All files that a recipe names; `files` are those that are here already. Items of one job that ask at once cause one
+  // request, and get the same bytes until files of other jobs have taken their room. `job` keeps jobs apart, for their
+  // headers may differ; `headers` must outlive the task. Errors, each naming the watermark: those of Fetcher::get,
+  // kNotFound for an upload that is gone, kInvalidArgument for one that never came, kTooLarge, kStoreFailed.
   [[nodiscard]] Task<Result<engine::MarkFiles>> files_for(const image::Recipe& recipe, std::string job,
                                                           const std::vector<fetch::HostHeader>& headers,
                                                           engine::MarkFiles files);

@@ -33,6 +33,7 @@ class Readme(case.Case):
         binary.symlink_to(pixmill.binary())
         origin = self.origin()
         self.write("products.csv", pixmill.table([f"{origin.url}/pic/{n}" for n in range(4)] + [f"{origin.url}/status/404/x"]))
+        self.write("logo.png", pictures.png(pictures.photo(120, 60)))
         self.write("photos/one.jpg", pictures.jpeg(pictures.photo(640, 480)))
         self.write("photos/two.jpg", pictures.jpeg(pictures.photo(1200, 900)))
 
