@@ -1,14 +1,13 @@
 """Times `pixmill run` against a sequential Pillow loop: same files, same local nginx, same machine, in turns.
 
-`./run bench [--rounds N] [--set NAME] [--images N] [--no-write]` prints a table and writes it to bench/RESULTS.md.
+`./run bench [--rounds N] [--set NAME] [--images N] [--no-write]` prints a table and writes it to its section of
+bench/RESULTS.md.
 """
 
 import argparse
-import datetime
 import json
 import os
 import pathlib
-import platform
 import shutil
 import socket
 import statistics
@@ -18,9 +17,11 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "bench"))
 sys.path.insert(0, str(ROOT / "bench" / "bulk"))
 
 import measure  # noqa: E402
+import results  # noqa: E402
 from support import pictures  # noqa: E402
 from support.waiting import wait_until  # noqa: E402
 
@@ -115,8 +116,9 @@ def measure_set(binary, table, count, rounds, folder):
     figures = {"pixmill run": [], "Pillow loop": []}
     for round_number in range(rounds):
         for program, runner in (("pixmill run", run_pixmill), ("Pillow loop", run_pillow)):
-            out = folder / "out"
-            shutil.rmtree(out, ignore_errors=True)
+            # A new folder each time: deleting the last one would be work that the file system does during this round. All of
+            # them go with `folder`.
+            out = folder / f"out-{round_number}-{program.split()[0]}"
             done, images, bytes_in, bytes_out = runner(binary, table, out, folder)
             if images != count:
                 sys.exit(f"{program} did {images} of {count} pictures")
@@ -154,25 +156,18 @@ def table_of(name, count, figures):
     return "\n".join([*lines, "", line, ""])
 
 
-def machine():
-    model = next((line.split(":")[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.processor())
-    release = dict(line.split("=", 1) for line in pathlib.Path("/etc/os-release").read_text().splitlines() if "=" in line)
-    return f"{len(os.sched_getaffinity(0))} × {model}, {release.get('PRETTY_NAME', '').strip(chr(34))}, Linux {platform.release()}"
-
-
 def report(options, tables, binary):
     from PIL import Image, features
     version = subprocess.run([binary, "version"], capture_output=True, text=True, check=False).stdout.strip().splitlines()
     turbo = features.version("libjpeg_turbo") or features.version("jpg")
     return "\n".join([
-        "# Results", "",
-        "Bulk compression, end to end: a CSV of addresses goes in, every picture is downloaded from an nginx on the same machine,",
+        "## Bulk compression, end to end", "",
+        "A CSV of addresses goes in, every picture is downloaded from an nginx on the same machine,",
         "decoded, saved as JPEG of quality 50 and written to disk. The loop is the original platform's way of doing it, one picture",
         "after the other (`bench/bulk/pillow_loop.py`). Both get the same files in the same minute, in turns; start-up counts.",
         "CPU is user and system time of all processes; nginx's is left out. Figures are medians, with the lowest and the highest.", "",
         f"    ./run bench --rounds {options.rounds}", "",
-        f"{datetime.date.today()} · {machine()} · {version[0] if version else 'pixmill'} · Pillow {Image.__version__} with "
+        f"{results.machine()} · {version[0] if version else 'pixmill'} · Pillow {Image.__version__} with "
         f"libjpeg-turbo {turbo}", "", *tables])
 
 
@@ -199,10 +194,7 @@ def main():
         tables.append(table_of(name, count, figures))
         print("\n" + tables[-1], flush=True)
     if not options.no_write and not options.images and not options.set:
-        results = ROOT / "bench" / "RESULTS.md"
-        # Sections of other benchmarks begin with "## " and stay.
-        _, heading, others = results.read_text().partition("\n## ")
-        results.write_text(report(options, tables, options.binary) + heading + others)
+        results.write_section("./run bench", report(options, tables, options.binary))
         print("written to bench/RESULTS.md", file=sys.stderr)
 
 

@@ -1,66 +1,104 @@
 """The image benchmark: Pixmill's transformations against Pillow's, libvips', sharp's and libjpeg-turbo's, without the rest of
 the program.
 
-    ./run bench image                 everything, about an hour; writes the section of bench/RESULTS.md
+    ./run bench image                 everything, about half an hour; writes its section of bench/RESULTS.md
     ./run bench image --quick         few pictures and one round, about three minutes; writes nothing
-    bench/image/bench.py --only thumbnails --build build/release --photos 8 --rounds 3
+    ./run bench image --only thumbnails --photos 8 --rounds 3
 
-The parts are thumbnails, same-size, equal-looks and formats. --build is any CMake build folder in which the targets
-`contender` and `judge` are built. The photographs are made once, in build/photos, out of Debian packages.
+The photographs are made once, in build/photos, out of Debian packages. See bench/image/README.md.
 """
 
 import argparse
+import os
 import pathlib
-import shutil
+import subprocess
 import sys
 import tempfile
 
-import contenders
-import photo_set
-import thumbnails
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "bench"))
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PARTS = {"thumbnails": thumbnails.report}
+import contenders  # noqa: E402
+import equal_looks  # noqa: E402
+import formats  # noqa: E402
+import photo_set  # noqa: E402
+import results  # noqa: E402
+import same_size  # noqa: E402
+import thumbnails  # noqa: E402
 
-
-def _some_of(folder, count, target):
-    """`count` pictures of the folder, spread over it, as links in `target`."""
-    paths = sorted(folder.iterdir())
-    if not count or count >= len(paths):
-        return folder
-    target.mkdir()
-    for number in range(count):
-        path = paths[number * len(paths) // count]
-        (target / path.name).symlink_to(path)
-    return target
+PARTS = {"same-size": same_size.report, "equal-looks": equal_looks.report, "thumbnails": thumbnails.report, "formats": formats.report}
 
 
 def _options():
     parser = argparse.ArgumentParser(prog="./run bench image", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=[*PARTS], help="one part; nothing is written")
-    parser.add_argument("--quick", action="store_true", help="4 pictures of each size, 1 round, short; nothing is written")
-    parser.add_argument("--photos", type=int, help="so many pictures of each size; default all")
+    parser.add_argument("--quick", action="store_true", help="3 pictures of each kind, 1 round, short; nothing is written")
+    parser.add_argument("--photos", type=int, help="so many pictures of each kind; default all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.5, help="CPU time of each contender in each round")
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release",
+                        help="a CMake build folder with the targets contender and judge built")
     parser.add_argument("--photo-folder", type=pathlib.Path, default=ROOT / "build" / "photos")
+    parser.add_argument("--reference", type=pathlib.Path, default=os.environ.get("PIXMILL_BENCH_REFERENCE"),
+                        help="source of a JPEG requantiser to compare with: one C++ file that needs libjpeg alone")
+    parser.add_argument("--no-write", action="store_true")
     options = parser.parse_args()
     if options.quick:
-        options.photos, options.rounds, options.seconds = options.photos or 4, 1, 0.2
+        options.photos, options.rounds, options.seconds = options.photos or 3, 1, 0.2
     return options
 
 
+def _compiled(source, work):
+    """The reference, for this very processor."""
+    program = work / "reference"
+    subprocess.run(["g++", "-O3", "-march=native", "-std=c++20", source, "-o", program, "-ljpeg"], check=True)
+    return program
+
+
+def _versions(runner):
+    from PIL import Image, features
+    vips = subprocess.run(["pkg-config", "--modversion", "vips"], capture_output=True, text=True, check=True).stdout.strip()
+    turbo = features.version("libjpeg_turbo") or features.version("jpg")
+    return f"Pillow {Image.__version__}, libjpeg-turbo {turbo}, libvips {vips}, {runner.sharp_version()}"
+
+
+def _section(options, runner, texts, load):
+    sizes = ", ".join(f"{len(list((options.photo_folder / name).iterdir()))} of {width}×{height} (mean "
+                      f"{contenders.mean(path.stat().st_size for path in (options.photo_folder / name).iterdir()) / 1000:.0f} kB)"
+                      for name, (width, height, _) in photo_set.SETS.items())
+    few = f"; at most {options.photos} of each kind were taken" if options.photos else ""
+    return "\n".join([
+        "## Pictures alone", "",
+        "Transformations in one thread and in memory, without the rest of the program. Sources: photographs out of the Debian packages",
+        f"`plasma-workspace-wallpapers`, `mate-backgrounds` and `lomiri-wallpapers-16.04`, quality 90, 4:2:0, baseline: {sizes}{few}.",
+        "Contenders took turns in every round, each a process of its own on one core. CPU is user and system time of all threads, in milliseconds a picture: the",
+        f"median of {options.rounds} rounds, with the lowest and the highest. Every output decoded without a warning of libjpeg's. The machine is shared: its load",
+        f"average was {load[0]:.1f} at the beginning and {os.getloadavg()[0]:.1f} at the end, and ratios within a table say more than milliseconds.", "",
+        "    ./run bench image" + (f" --photos {options.photos}" if options.photos else "") +
+        (f" --rounds {options.rounds}" if options.rounds != 3 else "") + (" --reference PROGRAM.cpp" if options.reference else ""), "",
+        f"{results.machine()} · {_versions(runner)}", "", "\n\n".join(texts)])
+
+
 def main():
-    options = _options()
+    options, load = _options(), os.getloadavg()
     photo_set.make(options.photo_folder)
+    texts = []
     with tempfile.TemporaryDirectory(prefix="pixmill-bench-") as work:
         work = pathlib.Path(work)
-        photos = {size: _some_of(options.photo_folder / size, options.photos, work / size) for size in photo_set.SETS}
+        if options.reference:
+            options.reference = _compiled(options.reference, work)
         runner = contenders.Runner(options.build, work)
+        photos = {name: runner.some_of(options.photo_folder / name, options.photos) for name in (*photo_set.SETS, photo_set.CUT_OUTS)}
+        print(f"The machine may be shared (load average {load[0]:.1f}): trust ratios within a table more than milliseconds.", flush=True)
         for name, part in PARTS.items():
             if not options.only or options.only == name:
-                part(runner, photos, options)
+                texts.append(part(runner, photos, options))
+    # The folder is gone, the runner only names programs.
+    if not (options.only or options.quick or options.no_write):
+        results.write_section("./run bench image", _section(options, runner, texts, load))
+        contenders.say("written to bench/RESULTS.md")
 
 
 if __name__ == "__main__":

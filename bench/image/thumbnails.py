@@ -37,11 +37,18 @@ def _references(folder, side, target):
 def _measure(runner, folder, side, options):
     timed = runner.in_turns(_entries(side, _QUALITY), folder, options.rounds, options.seconds)
     references = _references(folder, side, runner.fresh_folder())
-    for contender, best in zip(_entries(side, _QUALITY), _entries(side, 100)):
-        entry = timed[contender.name]
-        entry["file"] = runner.scores_of(contender, folder, references)
-        entry["pixels"] = runner.scores_of(best, folder, references)
+    for key, quality in (("file", _QUALITY), ("pixels", 100)):
+        entries = _entries(side, quality)
+        scores = runner.scores_of_all([(entry, folder, references) for entry in entries])
+        for entry, score in zip(entries, scores):
+            timed[entry.name][key] = score
     return timed
+
+
+def _goals(results, case):
+    ssim = mean_of(results["Pixmill"]["pixels"], "ssim")
+    return [(f"{case}: CPU against sharp", median_time(results["Pixmill"]) / median_time(results["sharp"]), 1.0),
+            (f"{case}: 1 − SSIM against a careful reduction", 1 - ssim, 0.01)]
 
 
 def _row(name, entry, sharp):
@@ -53,7 +60,7 @@ def _row(name, entry, sharp):
 
 def report(runner, photos, options):
     """Markdown."""
-    blocks = []
+    blocks, goals = [], []
     for size, side in CASES:
         say(f"  thumbnails {size} → {side}")
         results = _measure(runner, photos[size], side, options)
@@ -61,10 +68,11 @@ def report(runner, photos, options):
         header = [f"{size} → {side}", "CPU ms", "kB", "× sharp's CPU", "× sharp's bytes", "SSIM of the pixels (least)",
                   "SSIMULACRA2 of the file"]
         blocks.append(contenders.table(header, rows))
+        goals += _goals(results, f"{size} → {side}")
         print("\n" + blocks[-1], flush=True)
     return "\n".join([
         "### Thumbnails", "",
         f"JPEG of quality {_QUALITY}, the whole picture in a square box. Pillow: `Image.thumbnail`; libvips: `vips_thumbnail_buffer` from C++; sharp: `resize` with",
         "`fit: \"inside\"`, its own JPEG settings; Pixmill: `resize=…:inside`. The judge's reference is the fully decoded picture, reduced with Pillow's Lanczos.",
         "*SSIM of the pixels*: of the same reduction written at quality 100 and 4:4:4, mean and least over the pictures; *SSIMULACRA2*: of the file of quality",
-        f"{_QUALITY}, quantised alike by all but Pixmill, whose tables are its own.", "", "\n\n".join(blocks)])
+        f"{_QUALITY}, quantised alike by all but Pixmill, whose tables are its own.", "", "\n\n".join(blocks), "", contenders.verdicts(goals)])
