@@ -6,21 +6,15 @@
 #include <vips/vips.h>
 
 #include <algorithm>
-#include <cmath>
-#include <csetjmp>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <string>
-#include <vector>
-
-// libjpeg's header wants <cstdio> before it.
-#include <jpeglib.h>
 
 #include "base/error.h"
 #include "bench/image/psnr_hvs.h"
+#include "bench/micro/decode_jpeg.h"
 #include "bench/micro/pixels.h"
 #include "image/quality_metric.h"
 #include "image/vips_runtime.h"
@@ -30,48 +24,14 @@ namespace {
 using namespace pixmill;
 namespace fs = std::filesystem;
 
-struct JpegErrors {
-  jpeg_error_mgr manager;  // first, so that libjpeg's pointer is ours
-  std::jmp_buf leave;
-};
-
-[[noreturn]] void leave_libjpeg(j_common_ptr jpeg) { std::longjmp(reinterpret_cast<JpegErrors*>(jpeg->err)->leave, 1); }
-
-// Decodes a whole JPEG. Returns the number of libjpeg's warnings, or -1 for an error. `row` is the caller's, because
-// libjpeg's errors jump over destructors.
-long warnings_of(const std::string& file, std::vector<JSAMPLE>& row) {
-  jpeg_decompress_struct jpeg{};
-  JpegErrors errors{};
-  jpeg.err = jpeg_std_error(&errors.manager);
-  errors.manager.error_exit = leave_libjpeg;
-  errors.manager.output_message = [](j_common_ptr) {};
-  if (setjmp(errors.leave) != 0) {
-    jpeg_destroy_decompress(&jpeg);
-    return -1;
-  }
-  jpeg_create_decompress(&jpeg);
-  jpeg_mem_src(&jpeg, reinterpret_cast<const unsigned char*>(file.data()), file.size());
-  jpeg_read_header(&jpeg, TRUE);
-  jpeg_start_decompress(&jpeg);
-  row.resize(std::size_t{jpeg.output_width} * static_cast<std::size_t>(jpeg.output_components));
-  JSAMPROW rows = row.data();
-  while (jpeg.output_scanline < jpeg.output_height) jpeg_read_scanlines(&jpeg, &rows, 1);
-  jpeg_finish_decompress(&jpeg);
-  const long warnings = errors.manager.num_warnings;
-  jpeg_destroy_decompress(&jpeg);
-  return warnings;
-}
-
 // Of files that are no JPEGs libvips says it when their pixels are read.
 Result<void> check_jpeg(const fs::path& path) {
   std::ifstream stream(path, std::ios::binary);
   const std::string file{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
   if (!file.starts_with("\xFF\xD8")) return {};
-  std::vector<JSAMPLE> row;
-  const long warnings = warnings_of(file, row);
-  if (warnings == 0) return {};
-  return fail(ErrorCode::kDecodeFailed,
-              fmt::format("{}: libjpeg gave {}", path.string(), warnings < 0 ? "an error" : "warnings"));
+  PIXMILL_TRY(const bench::DecodedJpeg decoded, bench::decode_jpeg(file));
+  if (decoded.warnings == 0) return {};
+  return fail(ErrorCode::kDecodeFailed, fmt::format("{}: libjpeg gave warnings", path.string()));
 }
 
 // JSON knows no infinity, which equal pictures have; 100 dB is beyond what pictures of 8 bits can differ by.
