@@ -194,7 +194,7 @@ def main():
         tables.append(table_of(name, count, figures))
         print("\n" + tables[-1], flush=True)
     if not options.no_write and not options.images and not options.set:
-        results.write_section("./run bench", report(options, tables, options.binary))
+        results.write_section("bulk", report(options, tables, options.binary))
         print("written to bench/RESULTS.md", file=sys.stderr)
 
 

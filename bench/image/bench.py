@@ -1,7 +1,7 @@
 """The image benchmark: Pixmill's transformations against Pillow's, libvips', sharp's and libjpeg-turbo's, without the rest of
 the program.
 
-    ./run bench image                 everything, about half an hour; writes its section of bench/RESULTS.md
+    ./run bench image                 everything, about half an hour; writes its sections of bench/RESULTS.md
     ./run bench image --quick         few pictures and one round, about three minutes; writes nothing
     ./run bench image --only thumbnails --photos 8 --rounds 3
 
@@ -33,7 +33,7 @@ PARTS = {"same-size": same_size.report, "equal-looks": equal_looks.report, "thum
 def _options():
     parser = argparse.ArgumentParser(prog="./run bench image", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=[*PARTS], help="one part; nothing is written")
+    parser.add_argument("--only", choices=[*PARTS], help="one part")
     parser.add_argument("--quick", action="store_true", help="3 pictures of each kind, 1 round, short; nothing is written")
     parser.add_argument("--photos", type=int, help="so many pictures of each kind; default all")
     parser.add_argument("--rounds", type=int, default=3)
@@ -64,41 +64,49 @@ def _versions(runner):
     return f"Pillow {Image.__version__}, libjpeg-turbo {turbo}, libvips {vips}, {runner.sharp_version()}"
 
 
-def _section(options, runner, texts, load):
+def _introduction(options):
     sizes = ", ".join(f"{len(list((options.photo_folder / name).iterdir()))} of {width}×{height} (mean "
                       f"{contenders.mean(path.stat().st_size for path in (options.photo_folder / name).iterdir()) / 1000:.0f} kB)"
                       for name, (width, height, _) in photo_set.SETS.items())
-    few = f"; at most {options.photos} of each kind were taken" if options.photos else ""
     return "\n".join([
         "## Pictures alone", "",
+        "    ./run bench image", "",
         "Transformations in one thread and in memory, without the rest of the program. Sources: photographs out of the Debian packages",
-        f"`plasma-workspace-wallpapers`, `mate-backgrounds` and `lomiri-wallpapers-16.04`, quality 90, 4:2:0, baseline: {sizes}{few}.",
-        "Contenders took turns in every round, each a process of its own on one core. CPU is user and system time of all threads, in milliseconds a picture: the",
-        f"median of {options.rounds} rounds, with the lowest and the highest. Every output decoded without a warning of libjpeg's. The machine is shared: its load",
-        f"average was {load[0]:.1f} at the beginning and {os.getloadavg()[0]:.1f} at the end, and ratios within a table say more than milliseconds.", "",
-        "    ./run bench image" + (f" --photos {options.photos}" if options.photos else "") +
-        (f" --rounds {options.rounds}" if options.rounds != 3 else "") + (" --reference PROGRAM.cpp" if options.reference else ""), "",
-        f"{results.machine()} · {_versions(runner)}", "", "\n\n".join(texts)])
+        f"`plasma-workspace-wallpapers`, `mate-backgrounds` and `lomiri-wallpapers-16.04`, quality 90, 4:2:0, baseline: {sizes}.",
+        "Contenders take turns in every round, each a process of its own on one core. CPU is user and system time of all threads, in milliseconds a picture: the",
+        "median of the rounds, with the lowest and the highest. Every output decoded without a warning of libjpeg's. Machines are shared, and ratios within a table",
+        "say more than milliseconds. Scores are means over the pictures. The goals are those of the project, which it was built towards."])
+
+
+def _circumstances(name, options, runner, load):
+    command = f"./run bench image --only {name}" + (f" --photos {options.photos}" if options.photos else "")
+    command += (f" --rounds {options.rounds}" if options.rounds != 3 else "") + (" --reference PROGRAM.cpp" if options.reference else "")
+    return (f"`{command}`, {options.rounds} rounds, load average {load:.1f} at the beginning and {os.getloadavg()[0]:.1f} at the end · "
+            f"{results.machine()} · {_versions(runner)}")
+
+
+def _run_part(name, runner, photos, options):
+    load = os.getloadavg()[0]
+    text = PARTS[name](runner, photos, options)
+    if not (options.quick or options.no_write):
+        results.write_section("image", _introduction(options))
+        results.write_section(f"image {name}", f"{text}\n\n{_circumstances(name, options, runner, load)}")
+        contenders.say(f"written to bench/RESULTS.md: {name}")
 
 
 def main():
-    options, load = _options(), os.getloadavg()
+    options = _options()
     photo_set.make(options.photo_folder)
-    texts = []
     with tempfile.TemporaryDirectory(prefix="pixmill-bench-") as work:
         work = pathlib.Path(work)
         if options.reference:
             options.reference = _compiled(options.reference, work)
         runner = contenders.Runner(options.build, work)
         photos = {name: runner.some_of(options.photo_folder / name, options.photos) for name in (*photo_set.SETS, photo_set.CUT_OUTS)}
-        print(f"The machine may be shared (load average {load[0]:.1f}): trust ratios within a table more than milliseconds.", flush=True)
-        for name, part in PARTS.items():
+        contenders.say(f"The machine may be shared (load average {os.getloadavg()[0]:.1f}): trust ratios within a table more than milliseconds.")
+        for name in PARTS:
             if not options.only or options.only == name:
-                texts.append(part(runner, photos, options))
-    # The folder is gone, the runner only names programs.
-    if not (options.only or options.quick or options.no_write):
-        results.write_section("./run bench image", _section(options, runner, texts, load))
-        contenders.say("written to bench/RESULTS.md")
+                _run_part(name, runner, photos, options)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ _COMPARED = range(40, 86, 5)
 _POINTS = [20, 30, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 93]
 _PLAIN, _MOZJPEG = "libjpeg-turbo", "sharp, mozjpeg"
 _METRICS = {"ssimulacra2": "SSIMULACRA2", "psnr_hvs": "PSNR-HVS", "ssim": "SSIM"}
+# The judge's scores of two equal pictures, which say nothing about what was spared.
+_SAME = {"ssimulacra2": 100, "psnr_hvs": 100, "ssim": 1}
 # At most so much of the bytes of (plain, mozjpeg) at equal SSIMULACRA2.
 _GOALS = {("400", "Pixmill"): (0.86, 0.98), ("1600", "Pixmill"): (0.82, 0.95),
           ("400", "Pixmill, effort 7"): (0.85, 0.97), ("1600", "Pixmill, effort 7"): (0.80, 0.94)}
@@ -42,7 +44,7 @@ def ratios(points, name, peer, metric):
         for quality in _COMPARED:
             score = points[_PLAIN][quality][picture][metric]
             ours, theirs = bytes_at(curves[name], score), bytes_at(curves[peer], score)
-            if ours and theirs:
+            if ours and theirs and score < _SAME[metric]:
                 found.append(ours / theirs)
     return mean(found), len(found)
 

@@ -4,8 +4,12 @@
     bench/image/photo_set.py FOLDER
 
 downloads packages with apt (317 MB), unpacks them beside the sets, and writes FOLDER/400, FOLDER/1600 and FOLDER/4000: at most 60
-JPEGs of 400 x 400, 60 of 1600 x 1200 and 16 of 4000 x 3000, cut from the middle and resized with Pillow, quality 90, 4:2:0,
-baseline; and FOLDER/cut-outs: 40 PNGs with transparency, as they are. What is there already is left as it is.
+JPEGs of 400 x 400, 60 of 1600 x 1200 and 16 of 4000 x 3000, resized with Pillow, quality 90, 4:2:0, baseline; and FOLDER/cut-outs:
+40 PNGs with transparency, as they are. What is there already is left as it is.
+
+Of a photograph there are up to two views: 07a.jpg is as much of the seventh as fits the shape, 07b.jpg its bottom right at
+twice the scale, or at its own where that is less. The 4000s are those with the most pixels; most of them are enlarged, as
+phones do it.
 """
 
 import os
@@ -16,12 +20,21 @@ import sys
 
 from PIL import Image
 
-_PHOTOS = ["plasma-workspace-wallpapers", "mate-backgrounds", "lomiri-wallpapers-16.04"]
+_PACKAGES = ["plasma-workspace-wallpapers", "mate-backgrounds", "lomiri-wallpapers-16.04"]
 _CUT_OUTS = ["tuxpaint-stamps-default"]
+# Chosen by eye, because most of what these packages hold was drawn: names of files, or of the folders of one picture's sizes.
+_PHOTOGRAPHS = {
+    "Bridge_by_Sander_Klootwijk", "Dragonfly_by_Bolly", "Picture_0B_by_freespace", "Wine_by_Jakkub_Mede",
+    "aitzgorri_by_Aitzol_Berasategi", "analogpattern_by_Peter_Nerlich", "free_by_Peter_Nerlich", "friends_by_Aitzol_Berasategi",
+    "greentock_by_Peter_Nerlich", "life_by_Aitzol_Berasategi", "picosdeeuropa_by_Aitzol_Berasategi",
+    "seeding_by_Clements_Engelhardt", "sunset_by_Aitzol_Berasategi",
+    "Aqua", "Blinds", "Dune", "FreshFlower", "Garden", "LadyBird", "RainDrops", "Storm", "TwoWings", "Wood", "YellowFlower",
+    "BytheWater", "ColdRipple", "ColorfulCups", "DarkestHour", "EveningGlow", "FallenLeaf", "Grey", "Kite", "OneStandsOut", "Path",
+    "summer_1am",
+}
 SETS = {"400": (400, 400, 60), "1600": (1600, 1200, 60), "4000": (4000, 3000, 16)}
 CUT_OUTS = "cut-outs"
 _CUT_OUTS_MAX = 40
-_PIXELS_MIN = 1_500_000  # a source must be worth looking at
 
 
 def _download(names, folder):
@@ -51,29 +64,34 @@ def _unpacked(names, folder):
 
 
 def _sources(packages):
-    """The largest picture of every folder of sizes, and every other picture; by name."""
-    by_theme = {}
-    for path in sorted(packages.rglob("*")):
-        if path.suffix.lower() not in (".jpg", ".jpeg", ".png") or path.is_symlink():
+    """The photographs' files, the largest of each, by name."""
+    largest = {}
+    for path in sorted(packages.rglob("*.[jp][pn]*g")):
+        names = {path.stem, *(parent.name for parent in path.parents)} & _PHOTOGRAPHS
+        if path.is_symlink() or not names:
             continue
         with Image.open(path) as picture:
             pixels = picture.width * picture.height
-        if pixels < _PIXELS_MIN:
-            continue
-        theme = path.parent if path.parent.name.startswith("images") else path
-        best = by_theme.get(theme)
-        if best is None or pixels > best[0]:
-            by_theme[theme] = (pixels, path)
-    return [by_theme[theme] for theme in sorted(by_theme)]
+        name = names.pop()
+        largest[name] = max(largest.get(name, (0, path)), (pixels, path))
+    return [largest[name] for name in sorted(largest)]
 
 
-def _cut(path, width, height):
-    with Image.open(path) as picture:
-        picture = picture.convert("RGB")
+def _whole(picture, width, height):
+    """As much of the middle as fits the shape."""
     scale = min(picture.width / width, picture.height / height)
-    wide, high = width * scale, height * scale
-    left, top = max(0, (picture.width - wide) / 2), max(0, (picture.height - high) / 2)
-    box = (left, top, min(picture.width, left + wide), min(picture.height, top + high))
+    left, top = (picture.width - width * scale) / 2, (picture.height - height * scale) / 2
+    box = (max(0, left), max(0, top), min(picture.width, left + width * scale), min(picture.height, top + height * scale))
+    return picture.resize((width, height), Image.LANCZOS, box=box)
+
+
+def _corner(picture, width, height):
+    """The bottom right at twice the scale, but not enlarged; None where that is nearly the whole."""
+    whole = min(picture.width / width, picture.height / height)
+    scale = max(1, whole / 2)
+    if whole / scale < 1.2:
+        return None
+    box = (picture.width - width * scale, picture.height - height * scale, picture.width, picture.height)
     return picture.resize((width, height), Image.LANCZOS, box=box)
 
 
@@ -90,9 +108,18 @@ def _make(folder, name, fill):
 
 def _fill_photos(found, name, target):
     width, height, count = SETS[name]
-    chosen = sorted(found, reverse=True) if name == "4000" else found
-    for number, (_, path) in enumerate(chosen[:count]):
-        _cut(path, width, height).save(target / f"{number:03d}.jpg", quality=90, subsampling=2)
+    numbered = list(enumerate(found, 1))
+    views = [("a", _whole), ("b", _corner)]
+    if name == "4000":
+        numbered, views = sorted(numbered, key=lambda entry: -entry[1][0])[:count], views[:1]
+    written = 0
+    for letter, view in views:
+        for number, (_, path) in numbered:
+            with Image.open(path) as picture:
+                cut = view(picture.convert("RGB"), width, height)
+            if cut and written < count:
+                cut.save(target / f"{number:02d}{letter}.jpg", quality=90, subsampling=2)
+                written += 1
 
 
 def _fill_cut_outs(packages, target):
@@ -108,7 +135,7 @@ def _fill_cut_outs(packages, target):
 def make(folder):
     missing = [name for name in SETS if not (folder / name).exists()]
     if missing:
-        found = _sources(_unpacked(_PHOTOS, folder / "packages"))
+        found = _sources(_unpacked(_PACKAGES, folder / "packages"))
         for name in missing:
             _make(folder, name, lambda target, name=name: _fill_photos(found, name, target))
     if not (folder / CUT_OUTS).exists():

@@ -103,9 +103,9 @@ class ImageBench(case.Case):
         curve = [(50, 100), (60, 400)]
         self.assertAlmostEqual(200, equal_looks.bytes_at(curve, 55))
         self.assertIsNone(equal_looks.bytes_at(curve, 61))
-        points = {"libjpeg-turbo": {q: {"a": {"ssim": q, "bytes": 10 * q}} for q in equal_looks._POINTS}}
-        points["half"] = {q: {"a": {"ssim": q, "bytes": 5 * q}} for q in equal_looks._POINTS}
-        ratio, count = equal_looks.ratios(points, "half", "libjpeg-turbo", "ssim")
+        points = {"libjpeg-turbo": {q: {"a": {"ssimulacra2": q, "bytes": 10 * q}} for q in equal_looks._POINTS}}
+        points["half"] = {q: {"a": {"ssimulacra2": q, "bytes": 5 * q}} for q in equal_looks._POINTS}
+        ratio, count = equal_looks.ratios(points, "half", "libjpeg-turbo", "ssimulacra2")
         self.assertAlmostEqual(0.5, ratio)
         self.assertEqual(10, count)
 
@@ -116,9 +116,18 @@ class ImageBench(case.Case):
         self.assertEqual(after + "\n<!-- b: begin -->\nmore\n<!-- b: end -->\n", results.with_section(after, "b", "more"))
 
     def test_photographs_are_cut_to_size(self):
-        with Image.open(io.BytesIO(pictures.jpeg(pictures.photo(200, 100)))) as source:
-            source.save(self.folder / "wide.png")
-        self.assertEqual((40, 40), photo_set._cut(self.folder / "wide.png", 40, 40).size)
+        for name, size in (("Aqua.jpg", (200, 100)), ("Kite/contents/images/small.jpg", (60, 50)), ("Kite/contents/images/big.jpg", (90, 50)),
+                           ("drawn.jpg", (300, 300))):
+            self.write(f"packages/{name}", pictures.jpeg(pictures.photo(*size)))
+        found = photo_set._sources(self.folder / "packages")
+        self.assertEqual([(20_000, "Aqua.jpg"), (4_500, "big.jpg")], [(pixels, path.name) for pixels, path in found])
+        (self.folder / "set").mkdir()
+        with mock.patch.dict(photo_set.SETS, {"tiny": (40, 40, 60)}):
+            photo_set._fill_photos(found, "tiny", self.folder / "set")
+        self.assertEqual(["01a.jpg", "01b.jpg", "02a.jpg", "02b.jpg"], sorted(path.name for path in (self.folder / "set").iterdir()))
+        for path in (self.folder / "set").iterdir():
+            with Image.open(path) as picture:
+                self.assertEqual((40, 40), picture.size)
 
     def test_the_tuner_judges_the_shipped_tables_equal_to_themselves(self):
         for folder in ("400", "1600"):
