@@ -2,7 +2,7 @@
 // what came of it on pictures that it did not tune on.
 //
 //   cmake --build build/release --target tune_tables
-//   build/release/src/image/tune_tables build/photos MINUTES
+//   build/release/src/image/tune_tables build/photos MINUTES [FACTORS]
 //
 // build/photos is what bench/image/photo_set.py makes. The photographs of even number in its folders 400 and 1600 (of
 // these, one in eight) are tuned on, those of odd number are held out (of 1600, one in three). Tables are the shipped
@@ -14,6 +14,8 @@
 // each file the bytes that the shipped tables take at the same score, on a curve made once. What is minimised is the
 // mean over files of log(bytes ratio) at equal SSIMULACRA2 plus half of that at equal PSNR-HVS, so that neither metric
 // is gamed at the other's cost.
+//
+// FACTORS are those that an earlier run printed: it goes on from there, or with 0 minutes only judges them.
 //
 // Printed at the end: the tables as C++, the percentage that makes their qualities mean what libjpeg's mean
 // (`kEqualPercent`), and the held-out ratios by both metrics against the shipped tables and against libjpeg's with
@@ -275,12 +277,14 @@ Result<bool> improve(Tuned& best, unsigned group, double step, const Style& ship
   return false;
 }
 
-Result<Tuned> descend(const Style& shipped, std::span<const Photo> photos, double end_seconds) {
+Result<Tuned> descend(const Factors& first, const Style& shipped, std::span<const Photo> photos, double end_seconds) {
   constexpr double kFirstStep = 0.12;
   constexpr double kLastStep = 0.015;
   Tuned best;
-  best.factors.fill(1);
-  PIXMILL_TRY(const Ratios start, ratios_of(shipped, photos));
+  best.factors = first;
+  Style style = shipped;
+  style.tables = scaled(shipped.tables, first);
+  PIXMILL_TRY(const Ratios start, ratios_of(style, photos));
   best.value = objective(start);
   for (double step = kFirstStep; step >= kLastStep;) {
     bool better = false;
@@ -344,7 +348,7 @@ Result<void> print_held_out(std::string_view name, const Style& tuned, const Sty
   return {};
 }
 
-Result<void> run(const fs::path& folder, double minutes) {
+Result<void> run(const fs::path& folder, double minutes, const Factors& first) {
   constexpr double kShippedPercent = 87;
   const Style shipped{.tables = shipped_tables(), .equal_percent = kShippedPercent};
   const Style standard{.tables = standard_tables(), .rounding = jpeg::Rounding::kNearest, .progressive = false};
@@ -354,7 +358,7 @@ Result<void> run(const fs::path& folder, double minutes) {
   std::ranges::move(large, std::back_inserter(photos));
   fmt::print("tuning on {} pictures of 400 and {} of 1600\n", small_count, photos.size() - small_count);
   std::fflush(stdout);
-  PIXMILL_TRY(const Tuned tuned, descend(shipped, photos, seconds_now() + minutes * 60));
+  PIXMILL_TRY(const Tuned tuned, descend(first, shipped, photos, seconds_now() + minutes * 60));
   Style style = shipped;
   style.tables = scaled(shipped.tables, tuned.factors);
   fmt::print("factors: {:.3f}\n", fmt::join(tuned.factors, " "));
@@ -375,11 +379,15 @@ Result<void> run(const fs::path& folder, double minutes) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 3) {
-    fmt::print(stderr, "usage: tune_tables PHOTO_FOLDER MINUTES\n");
+  constexpr int kWords = 3;
+  if (count != kWords && count != kWords + static_cast<int>(kGroups)) {
+    fmt::print(stderr, "usage: tune_tables PHOTO_FOLDER MINUTES [{} FACTORS]\n", kGroups);
     return 2;
   }
-  if (const auto done = run(arguments[1], std::atof(arguments[2])); !done) {
+  Factors first;
+  first.fill(1);
+  for (int i = kWords; i < count; ++i) first[i - kWords] = std::atof(arguments[i]);
+  if (const auto done = run(arguments[1], std::atof(arguments[2]), first); !done) {
     fmt::print(stderr, "{} {}\n", done.error().message, done.error().detail);
     return 1;
   }
