@@ -75,7 +75,7 @@ def _introduction(options):
         f"`plasma-workspace-wallpapers`, `mate-backgrounds` and `lomiri-wallpapers-16.04`, quality 90, 4:2:0, baseline: {sizes}.",
         "Contenders take turns in every round, each a process of its own on one core. CPU is user and system time of all threads, in milliseconds a picture: the",
         "median of the rounds, with the lowest and the highest. Every output decoded without a warning of libjpeg's. Machines are shared, and ratios within a table",
-        "say more than milliseconds. Scores are means over the pictures. The goals are those of the project, which it was built towards."])
+        "say more than milliseconds. Scores are means over the pictures."])
 
 
 def _circumstances(name, options, runner, load):
