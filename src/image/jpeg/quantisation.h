@@ -21,6 +21,7 @@ enum class Channel : std::uint8_t { kLuma, kChroma };
 // frequencies. They were tuned by random search for bytes at equal quality, where quality is SSIMULACRA2 with half the
 // weight of PSNR-HVS added, over photographs of 400 × 400 to 1600 × 1200 at libjpeg's qualities 40 to 85. `quality`
 // means what it means to libjpeg: the steps are scaled so that the mean SSIMULACRA2 is that of the standard tables.
+// bench/tune/tune_tables.cc tunes them further and judges what comes of it.
 [[nodiscard]] QuantTable balanced_table(Channel channel, int quality);
 
 // What is written for a source table when `target` is asked for: never finer, so nothing grows and nothing is made up.
