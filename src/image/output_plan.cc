@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <variant>
+
 #include "base/text.h"
 #include "image/animation.h"
 
@@ -25,10 +27,17 @@ bool rearranges(const Output& output) {
   return output.crop || output.trim || output.rotate != 0 || output.flip || output.flop || output.pad != Padding{};
 }
 
-EncodeOptions encode_options(const Output& output, Format format) {
+// 0 where the format or its way of encoding has none.
+int encoder_quality(const Output& output, Format format) {
   const int default_value = default_quality(format);
+  if (default_value == 0 || output.lossless) return 0;
+  if (!output.quality) return default_value;
+  return std::visit([](const EncoderQuality& quality) { return quality.value; }, *output.quality);
+}
+
+EncodeOptions encode_options(const Output& output, Format format) {
   return {.format = format,
-          .quality = default_value == 0 || output.lossless ? 0 : output.quality.value_or(default_value),
+          .quality = encoder_quality(output, format),
           .lossless = output.lossless,
           .effort = output.effort,
           .progressive = output.progressive,

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/error.h"
@@ -86,6 +87,15 @@ inline constexpr std::string_view kUploadedWatermark = "upload";
 
 inline constexpr int kDefaultTrimThreshold = 10;
 
+// A number on the scale of the output's encoder: 1 to 100, for JPEG libjpeg's.
+struct EncoderQuality {
+  int value = 80;
+  bool operator==(const EncoderQuality&) const = default;
+};
+// How good an output is to be, in one of the forms that the field `quality` has. A target for how good it looks would
+// be another form beside this one; whoever visits the forms is then told by the compiler.
+using Quality = std::variant<EncoderQuality>;
+
 // One file to be made of a picture. The fields that change pixels stand in the order in which they are applied.
 struct Output {
   std::string name;  // [a-z0-9_-], 1 to 32; empty for a recipe's only output
@@ -108,9 +118,9 @@ struct Output {
 
   // nullopt: keep the source's (formats that cannot be written become JPEG, or PNG with alpha).
   std::optional<Format> format;
-  std::optional<int> quality;  // 1 to 100 on libjpeg's scale; nullopt: the format's default
-  bool lossless = false;       // WebP and AVIF
-  std::optional<int> effort;   // 1 to 9: CPU for fewer bytes; nullopt: what suits bulk work
+  std::optional<Quality> quality;  // nullopt: the format's default
+  bool lossless = false;           // WebP and AVIF
+  std::optional<int> effort;       // 1 to 9: CPU for fewer bytes; nullopt: what suits bulk work
   // JPEG and PNG; nullopt: JPEG is, PNG is not.
   std::optional<bool> progressive;
   JpegTables tables = JpegTables::kBalanced;

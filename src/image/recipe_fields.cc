@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/text.h"
@@ -148,6 +149,18 @@ bool set_format(Output& output, std::string_view value) {
 }
 
 std::string format_text(const Output& output) { return output.format ? std::string(format_name(*output.format)) : ""; }
+
+bool set_quality(Output& output, std::string_view value) {
+  EncoderQuality quality;
+  if (!read_whole(value, 1, 100, quality.value)) return false;
+  output.quality = quality;
+  return true;
+}
+
+std::string quality_text(const Output& output) {
+  if (!output.quality) return "";
+  return std::visit([](const EncoderQuality& quality) { return fmt::to_string(quality.value); }, *output.quality);
+}
 
 // "400x300+10+20"
 bool set_crop(Output& output, std::string_view value) {
@@ -340,9 +353,7 @@ constexpr double kShareMin = 0.01;
 // clang-format off: one field a line reads as the table it is.
 constexpr std::array kFields = {
     Field{"format", JsonKind::kText, "keep, jpeg, png, webp, avif, gif or tiff", set_format, format_text},
-    Field{"quality", JsonKind::kNumber, "a whole number from 1 to 100",
-          [](Output& o, std::string_view v) { return read_whole(v, 1, 100, o.quality); },
-          [](const Output& o) { return number_text(o.quality); }},
+    Field{"quality", JsonKind::kNumber, "a whole number from 1 to 100", set_quality, quality_text},
     Field{"resize", JsonKind::kObject,
           "WIDTHxHEIGHT, WIDTHx or xHEIGHT in pixels, then :inside, :outside, :cover, :contain or :fill, a gravity "
           "such as :north or "

@@ -42,7 +42,7 @@ TEST(Recipe, BothSpellingsGiveTheSame) {
           "progressive":false,"effort":7,"tables":"standard","chroma":444})");
   EXPECT_EQ(compact, json);
   EXPECT_EQ(compact.format, Format::kWebp);
-  EXPECT_EQ(compact.quality, 80);
+  EXPECT_EQ(compact.quality, Quality(EncoderQuality{80}));
   EXPECT_EQ(compact.resize->width_px, 800U);
   EXPECT_EQ(compact.resize->fit, Fit::kCover);
   EXPECT_EQ(compact.resize->enlarge, Enlarge::kAllowed);
@@ -120,7 +120,7 @@ class RandomOutput {
 
   void make_file(Output& output) {
     if (coin()) output.format = static_cast<Format>(upto(5));
-    if (coin()) output.quality = static_cast<int>(1 + upto(99));
+    if (coin()) output.quality = EncoderQuality{static_cast<int>(1 + upto(99))};
     output.lossless = coin();
     if (coin()) output.effort = static_cast<int>(1 + upto(8));
     if (coin()) output.progressive = coin();
@@ -156,9 +156,9 @@ TEST(Recipe, WordsBeforeTheFirstOutputAreCommonToAll) {
       parsed("quality=70 metadata=keep large: resize=1600x thumb: resize=256x256:cover:attention quality=60");
   ASSERT_EQ(recipe.outputs.size(), 2U);
   EXPECT_EQ(recipe.outputs[0].name, "large");
-  EXPECT_EQ(recipe.outputs[0].quality, 70);
+  EXPECT_EQ(recipe.outputs[0].quality, Quality(EncoderQuality{70}));
   EXPECT_EQ(recipe.outputs[1].name, "thumb");
-  EXPECT_EQ(recipe.outputs[1].quality, 60);
+  EXPECT_EQ(recipe.outputs[1].quality, Quality(EncoderQuality{60}));
   EXPECT_EQ(recipe.outputs[1].metadata, Metadata::kKeep);
   EXPECT_EQ(recipe.outputs[1].resize->gravity, Gravity::kAttention);
   EXPECT_EQ(
