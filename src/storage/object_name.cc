@@ -337,6 +337,31 @@ Result<NameTemplate> NameTemplate::parse(std::string_view text) {
   return result;
 }
 
+NameTemplate NameTemplate::with_base(std::string_view base, bool numbered) const {
+  const auto has_slash = [](const Piece& piece) {
+    return !piece.is_placeholder && piece.text.find('/') != piece.text.npos;
+  };
+  const auto is_rendition = [](const Piece& piece) { return piece.is_placeholder && piece.text == "rendition"; };
+  const auto last_slash = std::find_if(pieces_.rbegin(), pieces_.rend(), has_slash);
+  const bool has_rendition = std::find_if(pieces_.rbegin(), last_slash, is_rendition) != last_slash;
+  NameTemplate result;
+  result.pieces_.assign(pieces_.begin(), last_slash.base());
+  if (!result.pieces_.empty()) result.pieces_.back().text.resize(last_slash->text.rfind('/') + 1);
+  const auto add = [&](bool is_placeholder, std::string_view text) {
+    result.pieces_.push_back({.is_placeholder = is_placeholder, .text = std::string(text)});
+  };
+  add(true, base);
+  const auto add_after_dash = [&](std::string_view placeholder) {
+    add(false, "-");
+    add(true, placeholder);
+  };
+  if (numbered) add_after_dash("index");
+  if (has_rendition) add_after_dash("rendition");
+  add(false, ".");
+  add(true, "ext");
+  return result;
+}
+
 std::vector<std::string> NameTemplate::placeholders() const {
   std::vector<std::string> names;
   for (const auto& piece : pieces_) {

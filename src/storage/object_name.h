@@ -26,6 +26,10 @@ class NameTemplate {
   // The placeholders it uses, so that unknown columns can be refused before a job starts.
   [[nodiscard]] std::vector<std::string> placeholders() const;
 
+  // This template with another file in the same folders: "{brand}/{product}-{index}.{ext}" ► "{brand}/{base}.{ext}", or
+  // "{brand}/{base}-{index}.{ext}" when it is to be numbered. {rendition} stays when the file's name had it.
+  [[nodiscard]] NameTemplate with_base(std::string_view base, bool numbered) const;
+
   // `value_of` gives a placeholder's text, nullopt for those that finish() fills in. Every value becomes one path
   // segment's text: '/', '\\', control characters, bidirectional overrides and reserved characters become '_', Windows
   // device names get a

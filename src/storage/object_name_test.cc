@@ -41,6 +41,28 @@ TEST(NameTemplate, FillsInWhatTheRowKnowsAndLeavesTheRest) {
 
 TEST(NameTemplate, AppendsTheExtensionWhenThereIsNone) { EXPECT_EQ(expand("a/{p}", {{"p", "x"}}), "a/x.{ext}"); }
 
+std::string expand_with_base(std::string_view text, bool numbered, const Values& values) {
+  return NameTemplate::parse(text)->with_base("base", numbered).expand([&](std::string_view name) {
+    const auto found = values.find(name);
+    return found == values.end() ? std::nullopt : std::optional(found->second);
+  });
+}
+
+TEST(NameTemplate, TakesAnotherFileInTheSameFolders) {
+  const Values values = {{"base", "blue/shirt"}, {"brand", "B"}, {"index", "2"}, {"product", "P"}};
+  EXPECT_EQ(expand_with_base("{product}-{index}.{ext}", false, values), "blue_shirt.{ext}");
+  EXPECT_EQ(expand_with_base("{product}-{index}.{ext}", true, values), "blue_shirt-2.{ext}");
+  EXPECT_EQ(expand_with_base("a/{brand}/x{product}_{uuid}.{ext}", false, values), "a/B/blue_shirt.{ext}");
+  EXPECT_EQ(expand_with_base("{brand}-x/y", false, values), "B-x/blue_shirt.{ext}");
+  EXPECT_EQ(expand_with_base("{ext}/{sha}", true, values), "{ext}/blue_shirt-2.{ext}");
+}
+
+TEST(NameTemplate, KeepsTheRenditionWhereItStands) {
+  const Values values = {{"base", "shirt"}, {"index", "1"}};
+  EXPECT_EQ(expand_with_base("{sha}_{rendition}.{ext}", true, values), "shirt-1-{rendition}.{ext}");
+  EXPECT_EQ(expand_with_base("{rendition}/{sha}.{ext}", false, values), "{rendition}/shirt.{ext}");
+}
+
 TEST(NameTemplate, NamesItsPlaceholdersOnce) {
   const auto parsed = NameTemplate::parse("{a}/{b}-{a}{{no}}.{ext}");
   ASSERT_TRUE(parsed.has_value());
