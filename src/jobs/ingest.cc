@@ -11,6 +11,8 @@
 #include "base/blocking_thread.h"
 #include "base/text.h"
 #include "fetch/source_url.h"
+#include "jobs/recipe_book.h"
+#include "jobs/row_recipes.h"
 #include "jobs/table_check.h"
 #include "storage/object_name.h"
 
@@ -26,10 +28,13 @@ constexpr std::size_t kChunkBytesMax = 4u << 20;
 // Rows read before the thread turns to the next job's table.
 constexpr std::uint64_t kStepRows = 5'000;
 
-TableOptions table_options(const Job& job) {
+TableOptions table_options(const Job& job, std::vector<NamedRecipe> row_names) {
   return {.dialect = job.origin == JobOrigin::kLegacyUpload ? TableDialect::kOriginal : TableDialect::kAny,
           .url_column = job.url_column,
-          .file_name = std::filesystem::path(job.source_path).filename().string()};
+          .file_name = std::filesystem::path(job.source_path).filename().string(),
+          .overrides = job.overrides,
+          .recipe = {.text = job.recipe, .name = job.recipe_name},
+          .recipes = std::make_shared<const RecipeBook>(std::move(row_names))};
 }
 
 // "https://a.example/photos/Blue%20shirt.final.jpg?x=1" ► "Blue shirt.final".
@@ -47,7 +52,11 @@ std::string source_stem(const std::string& url) {
 class NameMaker {
  public:
   NameMaker(storage::NameTemplate names, const JobId& job, const std::vector<std::string>& columns, int product_column)
-      : names_(std::move(names)), job_(job.text()), product_column_(product_column) {
+      : names_(std::move(names)),
+        with_base_(names_.with_base(kBase, false)),
+        with_numbered_base_(names_.with_base(kBase, true)),
+        job_(job.text()),
+        product_column_(product_column) {
     for (const auto& placeholder : names_.placeholders()) {
       const auto is_it = [&](const std::string& column) { return equals_ignoring_case(trim(column), placeholder); };
       const auto column = std::ranges::find_if(columns, is_it);
@@ -56,7 +65,8 @@ class NameMaker {
   }
 
   std::string stem(const TableRow& row, std::uint32_t index, const std::string& url) const {
-    return names_.expand([&](std::string_view placeholder) -> std::optional<std::string> {
+    return names_for(row).expand([&](std::string_view placeholder) -> std::optional<std::string> {
+      if (placeholder == kBase) return row.name;
       const std::string name = to_lower(placeholder);
       if (name == "product" && product_column_ >= 0) return row.cells[static_cast<std::size_t>(product_column_)];
       if (name == "index") return std::to_string(index);
@@ -70,7 +80,19 @@ class NameMaker {
   }
 
  private:
+  // Which no template can name: its placeholders have no spaces around them.
+  static constexpr std::string_view kBase = " base ";
+
+  // A template that names the column itself says where it goes.
+  [[nodiscard]] const storage::NameTemplate& names_for(const TableRow& row) const {
+    const auto is_name = [](const auto& column) { return equals_ignoring_case(column.first, kNameColumn); };
+    if (row.name.empty() || std::ranges::any_of(columns_, is_name)) return names_;
+    return row.urls.size() > 1 ? with_numbered_base_ : with_base_;
+  }
+
   storage::NameTemplate names_;
+  storage::NameTemplate with_base_;
+  storage::NameTemplate with_numbered_base_;
   std::string job_;
   int product_column_;
   std::map<std::string, std::size_t, std::less<>> columns_;  // by placeholder, as the template spells it
@@ -84,9 +106,11 @@ struct Chunk {
 // A job's table as chunks of rows. Used on the ingest thread alone.
 class Chunker {
  public:
-  static Result<std::unique_ptr<Chunker>> open(const Job& job, const std::string& path) {
+  static Result<std::unique_ptr<Chunker>> open(const Job& job, const std::string& path,
+                                               std::vector<NamedRecipe> row_names) {
     PIXMILL_TRY(auto names, storage::NameTemplate::parse(job.name_template));
-    PIXMILL_TRY(auto table, TableReader::open(path.empty() ? job.source_path : path, table_options(job)));
+    PIXMILL_TRY(auto table,
+                TableReader::open(path.empty() ? job.source_path : path, table_options(job, std::move(row_names))));
     NameMaker maker(std::move(names), job.id, table->columns(), table->product_column());
     return std::unique_ptr<Chunker>(new Chunker(std::move(table), std::move(maker), job));
   }
@@ -134,6 +158,7 @@ class Chunker {
       std::string stem = names_.stem(row, index, url);
       made.items.push_back({.index = index, .url = std::move(url), .output_stem = std::move(stem)});
     }
+    if (row.recipe) made.recipe = *row.recipe;
     made.cells = std::move(row.cells);
     return made;
   }
@@ -184,7 +209,10 @@ struct Ingest::Impl {
   Task<Result<void>> run(JobId id, std::string path) {
     PIXMILL_CO_TRY(const Job job, co_await store.job(id));
     if (job.state != JobState::kIngesting) co_return Result<void>();
-    auto open = [job, path]() -> Result<std::shared_ptr<Chunker>> { return Chunker::open(job, path); };
+    PIXMILL_CO_TRY(auto row_names, co_await store.row_names(id));
+    auto open = [job, path, names = std::move(row_names)]() -> Result<std::shared_ptr<Chunker>> {
+      return Chunker::open(job, path, names);
+    };
     auto chunks = co_await thread.run(std::move(open));
     if (!chunks) co_return co_await give_up(id, std::move(chunks).error());
     std::vector<std::string> columns = (*chunks)->columns();

@@ -1,5 +1,6 @@
 #include "jobs/ingest.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -91,6 +92,81 @@ class IngestTest : public ::testing::Test {
   BellQueue queue_;
   std::unique_ptr<Ingest> ingest_;
 };
+
+TEST_F(IngestTest, GivesRowsTheirOwnRecipesAndNames) {
+  auto asked = new_job(
+      "url,product,recipe,width,name\n"
+      "https://a.example/1.jpg,P,,,\n"
+      "https://a.example/2.jpg,P,shop,100,Blue shirt.jpg\n"
+      "\"https://a.example/3.jpg,https://a.example/4.jpg\",P,,,Two/three\n"
+      "https://a.example/5.jpg,P,,,blue SHIRT\n");
+  asked.overrides = true;
+  asked.name_template = "{product}/{source_stem}.{ext}";
+  asked.row_names = {{.written = "shop", .recipe = {.text = "format=png", .name = "shop@1"}}};
+  const JobId id = create(std::move(asked));
+  ASSERT_TRUE(wait(ingest_->run(id)).has_value());
+  const auto stored = rows(id);
+  ASSERT_EQ(stored.size(), 4u);
+  EXPECT_EQ(stored[0].items[0].recipe, std::nullopt);
+  EXPECT_EQ(stored[1].items[0].recipe, (RecipeChoice{.text = "format=png resize=100x", .name = "shop@1"}));
+  EXPECT_EQ(job(id).row_recipes, 1u);
+  EXPECT_THAT(stems(), ElementsAre("P/1.{ext}", "P/Blue shirt.{ext}", "P/Two_three-1.{ext}", "P/Two_three-2.{ext}",
+                                   "P/blue SHIRT-2.{ext}"));
+}
+
+TEST_F(IngestTest, ATemplateThatNamesTheColumnSaysWhereItGoes) {
+  auto asked = new_job("url,name\nhttps://a.example/1.jpg,shirt.jpg\n");
+  asked.overrides = true;
+  asked.name_template = "{Name}-{index}.{ext}";
+  const JobId id = create(std::move(asked));
+  ASSERT_TRUE(wait(ingest_->run(id)).has_value());
+  EXPECT_THAT(stems(), ElementsAre("shirt.jpg-1.{ext}"));
+}
+
+TEST_F(IngestTest, ColumnsMeanNothingToAJobThatDoesNotAskForThem) {
+  const JobId id = create(new_job("url,name,width,recipe\nhttps://a.example/1.jpg,shirt,wide,none\n"));
+  ASSERT_TRUE(wait(ingest_->run(id)).has_value());
+  EXPECT_EQ(rows(id).at(0).items.at(0).recipe, std::nullopt);
+  EXPECT_THAT(stems(), ElementsAre("1-1.{ext}"));
+}
+
+TEST_F(IngestTest, ABadOverrideIsABadRow) {
+  const auto table = "url,width\nhttps://a.example/1.jpg,0\nhttps://a.example/2.jpg,9\n";
+  auto strict = new_job(table);
+  strict.overrides = true;
+  const JobId rejected = create(std::move(strict));
+  ASSERT_TRUE(wait(ingest_->run(rejected)).has_value());
+  EXPECT_EQ(job(rejected).state, JobState::kRejected);
+  EXPECT_THAT(job(rejected).error_message, HasSubstr("Invalid width found at row 1: 0"));
+  auto lenient = new_job(table);
+  lenient.overrides = true;
+  lenient.invalid_rows = InvalidRows::kSkip;
+  const JobId id = create(std::move(lenient));
+  ASSERT_TRUE(wait(ingest_->run(id)).has_value());
+  EXPECT_EQ(job(id).invalid, 1u);
+  EXPECT_EQ(job(id).total, 1u);
+}
+
+TEST_F(IngestTest, TooManyRecipesRejectTheJob) {
+  std::string table = "url,width\n";
+  for (std::uint64_t i = 1; i <= kRecipesPerJobMax + 1; ++i) table += fmt::format("https://a.example/{0},{0}\n", i);
+  auto asked = new_job(table);
+  asked.overrides = true;
+  const JobId id = create(std::move(asked));
+  ASSERT_TRUE(wait(ingest_->run(id)).has_value());
+  EXPECT_THAT(job(id).error_message, HasSubstr("10,000 different recipes"));
+}
+
+TEST_F(IngestTest, ACheckTellsWhichRecipesAreAskedForByName) {
+  const auto path = folder_.write("t.csv", "url,recipe\nhttps://a.example/1.jpg,web\nhttps://a.example/2.jpg,\n");
+  TableOptions options;
+  options.overrides = true;
+  const auto report = wait(ingest_->check(path, options));
+  ASSERT_TRUE(report.has_value());
+  ASSERT_EQ(report->named_recipes.size(), 1u);
+  EXPECT_EQ(report->named_recipes[0].written, "web");
+  EXPECT_EQ(report->named_recipes[0].recipe.name, "web@1");
+}
 
 constexpr std::string_view kTable =
     "S.No.,Product Name,Input Image Urls,Brand\n"

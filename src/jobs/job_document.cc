@@ -62,6 +62,8 @@ json::object job_object(const Job& job, const Links& links) {
           {"origin", to_text(job.origin)},
           {"generation", job.generation},
           {"recipe", job.recipe},
+          {"recipe_name", text_or_null(job.recipe_name)},
+          {"row_recipes", job.row_recipes},
           {"total", job.total},
           {"remaining", job.remaining},
           {"succeeded", job.succeeded},
@@ -112,6 +114,8 @@ json::object item_object(const Item& item, const Links& links) {
             {"transform_ms", item.times.transform_ms},
             {"store_ms", item.times.store_ms}}},
           {"finished_at", time_or_null(item.finished_at)},
+          {"recipe", item.recipe ? json::value(item.recipe->text) : json::value(nullptr)},
+          {"recipe_name", text_or_null(item.recipe ? item.recipe->name : "")},
           {"outputs", std::move(outputs)}};
 }
 

@@ -67,16 +67,18 @@ Row make_row() {
 }
 
 TEST(JobDocument, HasEveryFieldInAStableOrder) {
-  EXPECT_EQ(job_document(make_job(), kLinks),
-            R"({"id":"11111111-2222-4333-8444-555555555555","name":"products.csv","state":"completed_with_errors",)"
-            R"("status":"completed","origin":"api","generation":1,"recipe":"format=jpeg quality=50","total":4,)"
-            R"("remaining":0,"succeeded":3,"failed":1,"cancelled":0,"rows":3,"invalid_rows":1,"bytes_in":5000000000,)"
-            R"("bytes_out":1000,"created_at":"2025-06-15T15:06:40.123Z","started_at":null,"finished_at":null,)"
-            R"("webhook_url":null,"error":null,"links":{)"
-            R"("self":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555",)"
-            R"("items":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/items",)"
-            R"("result_csv":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/result.csv",)"
-            R"("images_csv":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/images.csv"}})");
+  EXPECT_EQ(
+      job_document(make_job(), kLinks),
+      R"({"id":"11111111-2222-4333-8444-555555555555","name":"products.csv","state":"completed_with_errors",)"
+      R"("status":"completed","origin":"api","generation":1,"recipe":"format=jpeg quality=50","recipe_name":null,)"
+      R"("row_recipes":0,"total":4,)"
+      R"("remaining":0,"succeeded":3,"failed":1,"cancelled":0,"rows":3,"invalid_rows":1,"bytes_in":5000000000,)"
+      R"("bytes_out":1000,"created_at":"2025-06-15T15:06:40.123Z","started_at":null,"finished_at":null,)"
+      R"("webhook_url":null,"error":null,"links":{)"
+      R"("self":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555",)"
+      R"("items":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/items",)"
+      R"("result_csv":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/result.csv",)"
+      R"("images_csv":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/images.csv"}})");
 }
 
 TEST(JobDocument, SaysWhyAJobWasRejectedAndWhenThingsHappened) {
@@ -142,6 +144,15 @@ TEST(ItemDocument, TellsOutputsAndErrors) {
   EXPECT_EQ(bad.at("leased_until").as_string(), "1970-01-01T00:00:06.000Z");
   EXPECT_EQ(bad.at("same_as").as_int64(), 3);
   EXPECT_TRUE(bad.at("outputs").as_array().empty());
+}
+
+TEST(ItemDocument, NamesARecipeOfItsOwn) {
+  Item item = make_row().items[0];
+  EXPECT_TRUE(json::parse(item_document(item, kLinks)).at("recipe").is_null()) << "the job's";
+  item.recipe = RecipeChoice{.text = "format=webp", .name = "shop@2"};
+  const json::value document = json::parse(item_document(item, kLinks));
+  EXPECT_EQ(document.at("recipe").as_string(), "format=webp");
+  EXPECT_EQ(document.at("recipe_name").as_string(), "shop@2");
 }
 
 TEST(ItemDocument, LosslessFormatsHaveNoQuality) {

@@ -65,7 +65,8 @@ class JobStore {
   // below what is already in are skipped, so a resumed ingest may repeat itself. Items can be claimed at once. At most
   // 1,000 rows; those with very many items are spread over several transactions. Errors: kNotFound, kCancelled once the
   // job was cancelled, kConflict when it takes no more rows, kInvalidArgument when there are more, they do not ascend,
-  // or one before them is missing, kTooLarge when the job would have more items than the implementation can hold.
+  // or one before them is missing, kTooLarge when the job would have more items, or its rows more different recipes,
+  // than the implementation can hold.
   [[nodiscard]] virtual Task<Result<void>> append_rows(JobId job, std::vector<std::string> columns,
                                                        std::vector<NewRow> rows) = 0;
   // ingesting ► running, or on to its end when nothing remains. Durable. Errors: kNotFound, kCancelled, kConflict as
@@ -109,6 +110,8 @@ class JobStore {
   // What the job's fetches send; apart from the job, so that nobody unseals what he does not need. Errors: kNotFound,
   // kInvalidArgument when they were sealed under another master key.
   [[nodiscard]] virtual Task<Result<std::vector<OriginHeader>>> headers(JobId job) = 0;
+  // NewJob::row_names, for reading its table again. Errors: kNotFound.
+  [[nodiscard]] virtual Task<Result<std::vector<NamedRecipe>>> row_names(JobId job) = 0;
   [[nodiscard]] virtual Task<Result<std::optional<Job>>> job_by_digest(std::string source_digest) = 0;  // newest
   [[nodiscard]] virtual Task<Result<JobPage>> jobs(JobQuery query) = 0;
   [[nodiscard]] virtual Task<Result<std::vector<Job>>> unfinished_ingests() = 0;       // to go on with after a restart

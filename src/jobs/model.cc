@@ -74,6 +74,14 @@ Error too_many_images(std::uint64_t images_max) {
           .detail = {}};
 }
 
+Error too_many_recipes(std::uint64_t recipes_max) {
+  return {.code = ErrorCode::kTooLarge,
+          .message = fmt::format("The rows of a job have at most {} different recipes, {} of text in all; split the "
+                                 "table, or give its rows fewer different sizes.",
+                                 format_count(recipes_max), format_bytes(kRecipeBytesPerJobMax)),
+          .detail = {}};
+}
+
 std::string_view to_text(JobState state) { return text_of<JobState>(kJobStates, state); }
 std::string_view to_text(ItemState state) { return text_of<ItemState>(kItemStates, state); }
 std::string_view to_text(JobOrigin origin) { return text_of<JobOrigin>(kOrigins, origin); }

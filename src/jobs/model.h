@@ -6,8 +6,8 @@
 //             ▲                        └ rescuer: lease expired            pending, leased ► cancelled with the job
 //
 // A job has rows (lines of its table) and items (pictures), numbered from 1 within the job in input order; a row may
-// hold several. An item whose URL an earlier item of the same job has too waits for that one (`same_as`) and copies its
-// outcome.
+// hold several. An item whose URL an earlier item of the same job has too, under the same recipe, waits for that one
+// (`same_as`) and copies its outcome.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +52,26 @@ enum class JobOrigin : std::uint8_t { kLegacyUpload, kApi, kRun };
 // The original platform's four words: pending, processing, completed, failed.
 [[nodiscard]] std::string_view legacy_status(JobState state);
 
+// What is to be done to pictures, and what it is called.
+struct RecipeChoice {
+  std::string text;  // canonical
+  std::string name;  // "shop@2": the named recipe that it came from; "" for one in words
+  bool operator==(const RecipeChoice&) const = default;
+};
+
+// What a table's rows call a recipe, and what that stood for when the job came in.
+struct NamedRecipe {
+  std::string written;  // "shop"
+  RecipeChoice recipe;
+  bool operator==(const NamedRecipe&) const = default;
+};
+
+// Rows may ask for recipes of their own; a job keeps each of them once.
+inline constexpr std::uint64_t kRecipesPerJobMax = 10'000;
+inline constexpr std::uint64_t kRecipeBytesPerJobMax = 8ULL << 20;
+// kTooLarge, in words for the table's owner.
+[[nodiscard]] Error too_many_recipes(std::uint64_t recipes_max);
+
 // While a job is ingested its names and addresses are remembered, in about 30 bytes per image.
 inline constexpr std::uint64_t kItemsPerJobMax = 16'000'000;
 // kTooLarge, in words for the table's owner.
@@ -81,6 +101,9 @@ struct NewJob {
   std::string url_column;             // "" to find it by header
   InvalidRows invalid_rows = InvalidRows::kReject;
   int priority = 0;
+  std::string recipe_name = {};             // RecipeChoice::name of `recipe`
+  bool overrides = false;                   // columns of the table may change the recipe row by row
+  std::vector<NamedRecipe> row_names = {};  // that its rows ask for: they mean the same however often the table is read
 };
 
 struct Job {
@@ -90,6 +113,9 @@ struct Job {
   int generation = 1;  // raised by each retry of failed items
   std::string name;
   std::string recipe;
+  std::string recipe_name;        // RecipeChoice::name of `recipe`
+  bool overrides = false;         // columns of the table may change the recipe row by row
+  std::uint64_t row_recipes = 0;  // how many different ones its rows have besides `recipe`
   std::string webhook_url;
   std::string name_template;
   std::string blob_prefix;
@@ -125,6 +151,7 @@ struct NewRow {
   std::vector<std::string> cells;
   std::string problem;  // why the row is skipped; "" for a good one
   std::vector<NewItem> items;
+  std::optional<RecipeChoice> recipe = std::nullopt;  // where it is not the job's
 };
 
 struct Output {
@@ -162,6 +189,7 @@ struct ClaimedItem {
   std::string output_stem;  // fanned out and unique; Job::blob_prefix goes before it
   int attempt = 1;          // this one included
   int engine_crashes = 0;   // so far
+  std::string recipe;       // canonical, where the row has one of its own; "" for Job::recipe
   // Of the item that fetched the same address before, when it has a final state: its outputs, or why it failed for
   // good.
   std::optional<std::uint64_t> same_as;
@@ -213,6 +241,7 @@ struct Item {
   ItemTimes times;
   std::optional<TimePoint> finished_at;
   std::vector<Output> outputs;
+  std::optional<RecipeChoice> recipe = std::nullopt;  // where it is not the job's
 };
 
 // One line of the input with its pictures, for result files.

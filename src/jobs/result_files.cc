@@ -100,6 +100,10 @@ struct Stream {
   bool header_written = false;
   bool ended = false;
 
+  [[nodiscard]] RecipeChoice recipe_of(const Item& item) const {
+    return item.recipe.value_or(RecipeChoice{.text = job.recipe, .name = job.recipe_name});
+  }
+
   void write(std::string& text, Cells cells) const {
     if (safety == CellSafety::kSpreadsheet) {
       for (auto& cell : cells) cell = spreadsheet_safe(cell);
@@ -109,13 +113,14 @@ struct Stream {
 
   void write_header(std::string& text) const {
     if (file == ResultFile::kImagesCsv) {
-      write(text, {"row",          "index",    "source",   "output",    "state",    "code",   "bytes",
-                   "width",        "height",   "format",   "quality",   "ssim",     "sha256", "fetch_ms",
-                   "transform_ms", "store_ms", "attempts", "rendition", "bytes_in", "error",  "note"});
+      write(text, {"row",      "index",     "source",   "output", "state",  "code",     "bytes",        "width",
+                   "height",   "format",    "quality",  "ssim",   "sha256", "fetch_ms", "transform_ms", "store_ms",
+                   "attempts", "rendition", "bytes_in", "error",  "note",   "recipe",   "recipe_name"});
       return;
     }
     Cells cells = job.columns;
-    cells.insert(cells.end(), {"Output Image Urls", "Status", "Errors", "Bytes In", "Bytes Out"});
+    cells.insert(cells.end(),
+                 {"Output Image Urls", "Status", "Errors", "Bytes In", "Bytes Out", "Recipe Used", "Recipe Name"});
     write(text, std::move(cells));
   }
 
@@ -135,6 +140,9 @@ struct Stream {
     const bool any_good = std::ranges::any_of(row.items, is_good);
     cells.push_back(any_good ? std::to_string(bytes_in) : "");
     cells.push_back(any_good ? std::to_string(bytes_out) : "");
+    // A row has one recipe for all of its pictures; an invalid one has none.
+    const auto recipe = row.items.empty() ? RecipeChoice{} : recipe_of(row.items.front());
+    cells.insert(cells.end(), {recipe.text, recipe.name});
     write(text, std::move(cells));
   }
 
@@ -157,6 +165,8 @@ struct Stream {
                                std::to_string(item.times.store_ms), std::to_string(item.attempts),
                                output != nullptr ? output->rendition : "", good ? std::to_string(item.bytes_in) : "",
                                good ? "" : item.error_message, output != nullptr ? output->note : ""});
+    const auto recipe = recipe_of(item);
+    cells.insert(cells.end(), {recipe.text, recipe.name});
     write(text, std::move(cells));
   }
 

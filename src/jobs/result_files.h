@@ -5,9 +5,10 @@
 //   Status             succeeded, partly_succeeded, failed, cancelled, pending, or invalid for a skipped row
 //   Errors             "code: message" of each failed image, or what is wrong with the row
 //   Bytes In, Bytes Out  of the row's succeeded images; empty when there is none
+//   Recipe Used, Recipe Name  what was done, and the named recipe that it came from, if any
 // images.csv: one line per image and rendition (one without output for a failed image): row, index, source, output,
 // state, code, bytes, width, height, format, quality, ssim (empty until it is measured), sha256, fetch_ms,
-// transform_ms, store_ms, attempts, rendition, bytes_in, error, note.
+// transform_ms, store_ms, attempts, rendition, bytes_in, error, note, recipe, recipe_name.
 #pragma once
 
 #include <cstdint>

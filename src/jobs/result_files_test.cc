@@ -126,6 +126,7 @@ class ResultFiles : public ::testing::Test {
 
   ResultFiles() {
     job_.columns = {"S.No.", "Input Image Urls", "=Note"};
+    job_.recipe = "format=jpeg quality=50";
     store_.stored = {
         {.row = 1,
          .cells = {"001", "u1, u2", "=1+1"},
@@ -144,6 +145,7 @@ class ResultFiles : public ::testing::Test {
          .problem = "",
          .items = {make_item(6, 7, 1, ItemState::kPending), make_item(7, 7, 2, ItemState::kSucceeded)}},
     };
+    store_.stored[1].items[0].recipe = RecipeChoice{.text = "format=webp", .name = "shop@2"};
   }
 
   std::string read(ResultFile file, CellSafety safety) {
@@ -162,19 +164,24 @@ class ResultFiles : public ::testing::Test {
   Job job_;
 };
 
-TEST_F(ResultFiles, ResultCsvHasTheInputsRowsAndFiveColumnsMore) {
+TEST_F(ResultFiles, ResultCsvHasTheInputsRowsAndSevenColumnsMore) {
   const std::string text = read(ResultFile::kResultCsv, CellSafety::kExact);
-  EXPECT_THAT(text, StartsWith("S.No.,Input Image Urls,=Note,Output Image Urls,Status,Errors,Bytes In,Bytes Out\r\n"));
+  EXPECT_THAT(text, StartsWith("S.No.,Input Image Urls,=Note,Output Image Urls,Status,Errors,Bytes In,Bytes Out,"
+                               "Recipe Used,Recipe Name\r\n"));
   const auto records = parse(text);
   ASSERT_EQ(records.size(), 8u);
-  EXPECT_THAT(records[1], ElementsAre("001", "u1, u2", "=1+1", "http://h/files/k/1%20a.jpg, ", "partly_succeeded",
-                                      "image 2: http_404: The server answered 404", "1000", "400"));
-  EXPECT_THAT(records[2],
-              ElementsAre("2", "u3", "a,\"b\"\n", "http://h/files/k/3%20a.jpg", "succeeded", "", "1000", "400"));
-  EXPECT_THAT(records[3], ElementsAre("3", "bad", "-5", "", "invalid", "Invalid URL found at row 3: bad", "", ""));
-  EXPECT_THAT(records[5], ElementsAre("5", "u", "", "", "failed", "http_404: The server answered 404", "", ""));
-  EXPECT_THAT(records[6], ElementsAre("6", "u", "", "", "cancelled", "", "", ""));
-  EXPECT_THAT(records[7], ElementsAre("7", "u", "", ", http://h/files/k/7%20a.jpg", "pending", "", "1000", "400"));
+  EXPECT_THAT(records[1],
+              ElementsAre("001", "u1, u2", "=1+1", "http://h/files/k/1%20a.jpg, ", "partly_succeeded",
+                          "image 2: http_404: The server answered 404", "1000", "400", "format=jpeg quality=50", ""));
+  EXPECT_THAT(records[2], ElementsAre("2", "u3", "a,\"b\"\n", "http://h/files/k/3%20a.jpg", "succeeded", "", "1000",
+                                      "400", "format=webp", "shop@2"));
+  EXPECT_THAT(records[3],
+              ElementsAre("3", "bad", "-5", "", "invalid", "Invalid URL found at row 3: bad", "", "", "", ""));
+  EXPECT_THAT(records[5], ElementsAre("5", "u", "", "", "failed", "http_404: The server answered 404", "", "",
+                                      "format=jpeg quality=50", ""));
+  EXPECT_THAT(records[6], ElementsAre("6", "u", "", "", "cancelled", "", "", "", "format=jpeg quality=50", ""));
+  EXPECT_THAT(records[7], ElementsAre("7", "u", "", ", http://h/files/k/7%20a.jpg", "pending", "", "1000", "400",
+                                      "format=jpeg quality=50", ""));
 }
 
 TEST_F(ResultFiles, ImagesCsvHasALinePerImage) {
@@ -182,12 +189,15 @@ TEST_F(ResultFiles, ImagesCsvHasALinePerImage) {
   ASSERT_EQ(records.size(), 8u);
   EXPECT_THAT(records[0], ElementsAre("row", "index", "source", "output", "state", "code", "bytes", "width", "height",
                                       "format", "quality", "ssim", "sha256", "fetch_ms", "transform_ms", "store_ms",
-                                      "attempts", "rendition", "bytes_in", "error", "note"));
+                                      "attempts", "rendition", "bytes_in", "error", "note", "recipe", "recipe_name"));
   EXPECT_THAT(records[1], ElementsAre("1", "1", "https://a.example/1.jpg", "http://h/files/k/1%20a.jpg", "succeeded",
                                       "", "400", "8", "6", "jpeg", "50", "", "cafe", "10", "20", "30", "2", "", "1000",
-                                      "", "first frame of an animation"));
-  EXPECT_THAT(records[2], ElementsAre("1", "2", "https://a.example/2.jpg", "", "failed", "http_404", "", "", "", "", "",
-                                      "", "", "10", "20", "30", "2", "", "", "The server answered 404", ""));
+                                      "", "first frame of an animation", "format=jpeg quality=50", ""));
+  EXPECT_THAT(records[2],
+              ElementsAre("1", "2", "https://a.example/2.jpg", "", "failed", "http_404", "", "", "", "", "", "", "",
+                          "10", "20", "30", "2", "", "", "The server answered 404", "", "format=jpeg quality=50", ""));
+  EXPECT_EQ(records[3][21], "format=webp");
+  EXPECT_EQ(records[3][22], "shop@2");
 }
 
 TEST_F(ResultFiles, ImagesCsvHasALinePerRendition) {
@@ -205,7 +215,7 @@ TEST_F(ResultFiles, AJobWithoutRowsHasAHeader) {
   store_.stored.clear();
   job_.columns.clear();
   EXPECT_EQ(read(ResultFile::kResultCsv, CellSafety::kSpreadsheet),
-            "Output Image Urls,Status,Errors,Bytes In,Bytes Out\r\n");
+            "Output Image Urls,Status,Errors,Bytes In,Bytes Out,Recipe Used,Recipe Name\r\n");
 }
 
 TEST_F(ResultFiles, PassesOnTheStoresError) {

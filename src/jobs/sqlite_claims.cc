@@ -155,7 +155,11 @@ Result<void> Writer::lease_items(const Pick& pick, const ClaimRequest& request, 
     item.attempt = static_cast<int>(row.integer(5)) + 1;
     item.engine_crashes = static_cast<int>(row.integer(6));
     const auto original = row.integer(7);
+    std::optional<std::int64_t> recipe_no;
+    if (!row.is_null(8)) recipe_no = row.integer(8);
     row.reset();
+    PIXMILL_TRY(auto recipe, load_recipe(database_, pick.job_no, recipe_no));
+    if (recipe) item.recipe = std::move(recipe->text);
     if (original != 0) {
       PIXMILL_RETURN_IF_ERROR(describe_original(pick.job_no, static_cast<std::uint64_t>(original), item));
     }

@@ -1,4 +1,6 @@
 // A job comes in.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/text.h"
@@ -35,6 +37,18 @@ bool looks_fanned_out(std::string_view stem) {
   const auto digits = std::min(stem.find_first_not_of("0123456789"), stem.size());
   return digits >= 4 && digits < stem.size() && stem[digits] == '/';
 }
+
+// Which items are the same: those with one address under one recipe.
+std::uint64_t url_key(std::string_view url, std::optional<std::int64_t> recipe_no) {
+  return recipe_no ? hash64(fmt::format("{} {}", *recipe_no, url)) : hash64(url);
+}
+
+std::optional<std::int64_t> optional_number(const db::Statement& row, int column) {
+  if (row.is_null(column)) return std::nullopt;
+  return row.integer(column);
+}
+
+std::uint64_t recipe_key(const RecipeChoice& recipe) { return hash64(fmt::format("{}\n{}", recipe.text, recipe.name)); }
 
 bool is_taken(const IngestMemory& memory, std::string_view stem, std::uint64_t item) {
   if (memory.names.find(name_key(stem))) return true;
@@ -105,7 +119,13 @@ Result<void> Writer::create_job(const NewJob& job) {
     }
     statement.bind(job.name_template).bind(job.blob_prefix).bind(job.source_path).bind(job.source_digest);
     statement.bind(job.url_column).bind(job.invalid_rows == InvalidRows::kSkip ? "skip" : "reject").bind(now_ms());
+    statement.bind(job.recipe_name).bind(std::int64_t{job.overrides});
     PIXMILL_TRY([[maybe_unused]] const auto changed, run(statement));
+    PIXMILL_TRY(const auto job_no, job_number(database_, job.id));
+    for (const auto& [written, recipe] : job.row_names) {
+      auto& name = database_.prepare(kInsertRowName).bind(job_no).bind(written).bind(recipe.text).bind(recipe.name);
+      PIXMILL_TRY([[maybe_unused]] const auto inserted, run(name));
+    }
     return {};
   });
 }
@@ -147,7 +167,7 @@ Result<bool> Writer::remember_names(const JobId& id) {
     PIXMILL_TRY(const bool found, step(row));
     if (!found) return memory.items < stored.job.total;
     const auto item = static_cast<std::uint64_t>(row.integer(0));
-    if (row.is_null(3)) memory.urls.insert(hash64(row.view(1)), item);
+    if (row.is_null(3)) memory.urls.insert(url_key(row.view(1), optional_number(row, 4)), item);
     const auto name = without_fan_out(row.view(2), item);
     if (!is_unique_by_itself(name)) remember_name(memory, name);
     memory.items = item;
@@ -176,6 +196,7 @@ Result<std::size_t> Writer::append_now(const JobId& id, const std::vector<std::s
     PIXMILL_TRY([[maybe_unused]] const auto set,
                 run(database_.prepare(kSetColumns).bind(stored.job_no).bind(to_json(columns))));
   }
+  PIXMILL_RETURN_IF_ERROR(remember_recipes(stored.job_no, memory));
   auto last_row = stored.job.rows;
   std::int64_t invalid = 0;
   std::size_t at = from;
@@ -195,7 +216,8 @@ Result<std::size_t> Writer::append_now(const JobId& id, const std::vector<std::s
                       .bind(stored.job_no)
                       .bind(static_cast<std::int64_t>(last_row))
                       .bind(invalid)
-                      .bind(static_cast<std::int64_t>(memory.items - stored.job.total))));
+                      .bind(static_cast<std::int64_t>(memory.items - stored.job.total))
+                      .bind(std::ssize(*memory.recipes))));
   return at;
 }
 
@@ -207,26 +229,58 @@ Result<void> Writer::insert_row(std::int64_t job_no, IngestMemory& memory, const
                                                             .bind(row.problem)
                                                             .bind(static_cast<std::int64_t>(memory.items + 1))
                                                             .bind(static_cast<std::int64_t>(row.items.size()))));
-  for (const auto& item : row.items) PIXMILL_RETURN_IF_ERROR(insert_item(job_no, memory, row, item));
+  PIXMILL_TRY(const auto recipe, recipe_number(job_no, memory, row));
+  for (const auto& item : row.items) PIXMILL_RETURN_IF_ERROR(insert_item(job_no, memory, row, item, recipe));
   return {};
 }
 
-Result<void> Writer::insert_item(std::int64_t job_no, IngestMemory& memory, const NewRow& row, const NewItem& item) {
+Result<void> Writer::remember_recipes(std::int64_t job_no, IngestMemory& memory) {
+  if (memory.recipes) return {};
+  std::map<std::uint64_t, std::int64_t> recipes;
+  auto& row = database_.prepare(kRecipesOfJob).bind(job_no);
+  while (true) {
+    PIXMILL_TRY(const bool found, step(row));
+    if (!found) break;
+    const RecipeChoice recipe{.text = row.text(1), .name = row.text(2)};
+    memory.recipe_bytes += recipe.text.size();
+    recipes.emplace(recipe_key(recipe), row.integer(0));
+  }
+  memory.recipes = std::move(recipes);
+  return {};
+}
+
+Result<std::optional<std::int64_t>> Writer::recipe_number(std::int64_t job_no, IngestMemory& memory,
+                                                          const NewRow& row) {
+  if (!row.recipe || row.items.empty()) return std::nullopt;
+  auto& recipes = *memory.recipes;
+  const auto [entry, is_new] = recipes.try_emplace(recipe_key(*row.recipe), std::ssize(recipes) + 1);
+  if (!is_new) return entry->second;
+  memory.recipe_bytes += row.recipe->text.size();
+  if (recipes.size() > options_.recipes_per_job_max || memory.recipe_bytes > kRecipeBytesPerJobMax) {
+    return std::unexpected(too_many_recipes(options_.recipes_per_job_max));
+  }
+  auto& statement = database_.prepare(kInsertRecipe).bind(job_no).bind(entry->second);
+  PIXMILL_TRY([[maybe_unused]] const auto inserted, run(statement.bind(row.recipe->text).bind(row.recipe->name)));
+  return entry->second;
+}
+
+Result<void> Writer::insert_item(std::int64_t job_no, IngestMemory& memory, const NewRow& row, const NewItem& item,
+                                 std::optional<std::int64_t> recipe) {
   const auto number = memory.items + 1;
-  const auto url_key = hash64(item.url);
+  const auto key = url_key(item.url, recipe);
   std::optional<std::int64_t> same_as;
   std::optional<std::int64_t> not_before = 0;
-  if (const auto earlier = memory.urls.find(url_key)) {
+  if (const auto earlier = memory.urls.find(key)) {
     auto& original = database_.prepare(kSameUrl).bind(job_no).bind(static_cast<std::int64_t>(*earlier));
     PIXMILL_TRY(const bool found, step(original));
-    if (found && original.view(0) == item.url) {
+    if (found && original.view(0) == item.url && optional_number(original, 2) == recipe) {
       same_as = static_cast<std::int64_t>(*earlier);
       const auto state = parse_item_state(original.view(1));
       if (state && !is_terminal(*state)) not_before.reset();
     }
     original.reset();
   } else {
-    memory.urls.insert(url_key, number);
+    memory.urls.insert(key, number);
   }
   const auto stem = storage::fan_out("", number, unique_name(memory, item.output_stem, number));
   PIXMILL_TRY([[maybe_unused]] const auto inserted, run(database_.prepare(kInsertItem)
@@ -237,7 +291,8 @@ Result<void> Writer::insert_item(std::int64_t job_no, IngestMemory& memory, cons
                                                             .bind(item.url)
                                                             .bind(stem)
                                                             .bind(same_as)
-                                                            .bind(not_before)));
+                                                            .bind(not_before)
+                                                            .bind(recipe)));
   memory.items = number;
   return {};
 }

@@ -77,6 +77,9 @@ struct StoredJob {
 [[nodiscard]] Result<std::vector<Item>> load_items(db::Database& database, std::int64_t job_no, std::uint64_t first,
                                                    std::uint64_t last);
 [[nodiscard]] Result<std::vector<Output>> load_outputs(db::Database& database, std::int64_t job_no, std::uint64_t item);
+// nullopt for the job's own, which has no number.
+[[nodiscard]] Result<std::optional<RecipeChoice>> load_recipe(db::Database& database, std::int64_t job_no,
+                                                              std::optional<std::int64_t> number);
 struct RowRange {
   std::uint64_t after_row = 0;
   std::uint32_t rows_max = 0;
@@ -91,6 +94,9 @@ struct IngestMemory {
   KeyTable names{20};             // case-folded, to the suffix to try next
   bool numbered_folders = false;  // a name of the first 10,000 looks like one that fan_out() makes
   std::uint64_t items = 0;        // covered so far
+  // Numbers of the recipes of rows, by a hash of the recipe; nullopt until they have been read.
+  std::optional<std::map<std::uint64_t, std::int64_t>> recipes;
+  std::uint64_t recipe_bytes = 0;
   std::uint64_t last_use = 0;
 };
 
@@ -164,7 +170,11 @@ class Writer {
                                                const std::vector<NewRow>& rows, std::size_t from);
   [[nodiscard]] Result<void> insert_row(std::int64_t job_no, IngestMemory& memory, const NewRow& row);
   [[nodiscard]] Result<void> insert_item(std::int64_t job_no, IngestMemory& memory, const NewRow& row,
-                                         const NewItem& item);
+                                         const NewItem& item, std::optional<std::int64_t> recipe);
+  [[nodiscard]] Result<void> remember_recipes(std::int64_t job_no, IngestMemory& memory);
+  // The number of the row's own recipe, written down if it is new.
+  [[nodiscard]] Result<std::optional<std::int64_t>> recipe_number(std::int64_t job_no, IngestMemory& memory,
+                                                                  const NewRow& row);
   [[nodiscard]] Result<StoredJob> ingesting_job(const JobId& id);
   IngestMemory& memory_of(std::int64_t job_no);
 
@@ -220,6 +230,7 @@ class Reader {
 
   [[nodiscard]] Result<Job> job(const JobId& id);
   [[nodiscard]] Result<std::vector<OriginHeader>> headers(const JobId& id);
+  [[nodiscard]] Result<std::vector<NamedRecipe>> row_names(const JobId& id);
   [[nodiscard]] Result<std::optional<Job>> job_by_digest(const std::string& digest);
   [[nodiscard]] Result<JobPage> jobs(const JobQuery& query);
   [[nodiscard]] Result<std::vector<Job>> unfinished_ingests();

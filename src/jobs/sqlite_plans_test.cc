@@ -33,6 +33,11 @@ constexpr Named kStatements[] = {
     PLAN(kJobByDigest),
     PLAN(kLastTurn),
     PLAN(kInsertJob),
+    PLAN(kInsertRowName),
+    PLAN(kRowNames),
+    PLAN(kInsertRecipe),
+    PLAN(kRecipesOfJob),
+    PLAN(kRecipe),
     PLAN(kInsertRow),
     PLAN(kInsertItem),
     PLAN(kSameUrl),
@@ -127,7 +132,7 @@ const std::map<std::string_view, std::string> kAllowed = {
     {"kCountJobs", "SCAN jobs USING COVERING INDEX sqlite_autoindex_jobs_1"},  // jobs, not pictures
     {"kFailureGroups", "USE TEMP B-TREE FOR ORDER BY"},                        // about a dozen codes
     {"kDueDeliveries", "USE TEMP B-TREE FOR ORDER BY"},                        // of one claim
-    {"kPing", "SCAN jobs USING COVERING INDEX jobs_by_state"},                 // its first row
+    {"kPing", "SCAN jobs USING COVERING INDEX sqlite_autoindex_jobs_1"},       // its first row
     {"kNextDelivery", "SCAN deliveries USING COVERING INDEX deliveries_due"},  // up to the first that is not held
     {"kOpenDeliveries", "SCAN deliveries USING COVERING INDEX deliveries_due"},
 };

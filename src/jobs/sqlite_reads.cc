@@ -82,6 +82,17 @@ Result<std::vector<OriginHeader>> Reader::headers(const JobId& id) {
   return unseal_headers(master_key_, id, stored.sealed_headers);
 }
 
+Result<std::vector<NamedRecipe>> Reader::row_names(const JobId& id) {
+  PIXMILL_TRY(const auto job_no, job_number(database_, id));
+  std::vector<NamedRecipe> names;
+  auto& row = database_.prepare(kRowNames).bind(job_no);
+  while (true) {
+    PIXMILL_TRY(const bool found, step(row));
+    if (!found) return names;
+    names.push_back({.written = row.text(0), .recipe = {.text = row.text(1), .name = row.text(2)}});
+  }
+}
+
 Result<std::optional<Job>> Reader::job_by_digest(const std::string& digest) {
   if (digest.empty()) return std::nullopt;
   PIXMILL_TRY(auto found, collect_jobs(database_.prepare(kJobByDigest).bind(digest)));

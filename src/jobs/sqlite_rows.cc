@@ -154,6 +154,9 @@ Result<StoredJob> read_job(const db::Statement& row) {
   job.finished_at = optional_time(row, 28);
   stored.leased = natural(row, 29);
   stored.sealed_headers = row.text(30);
+  job.recipe_name = row.text(31);
+  job.overrides = row.integer(32) != 0;
+  job.row_recipes = natural(row, 33);
   return stored;
 }
 
@@ -224,6 +227,17 @@ Output read_output(const db::Statement& row) {
 
 }  // namespace
 
+Result<std::optional<RecipeChoice>> load_recipe(db::Database& database, std::int64_t job_no,
+                                                std::optional<std::int64_t> number) {
+  if (!number) return std::nullopt;
+  auto& row = database.prepare(kRecipe).bind(job_no).bind(*number);
+  PIXMILL_TRY(const bool found, step(row));
+  if (!found) return broken("an item without its recipe");
+  RecipeChoice recipe{.text = row.text(0), .name = row.text(1)};
+  row.reset();
+  return recipe;
+}
+
 Result<std::vector<Item>> load_items(db::Database& database, std::int64_t job_no, std::uint64_t first,
                                      std::uint64_t last) {
   std::vector<Item> items;
@@ -235,6 +249,7 @@ Result<std::vector<Item>> load_items(db::Database& database, std::int64_t job_no
     PIXMILL_TRY(const bool found, step(row));
     if (!found) break;
     PIXMILL_TRY(items.emplace_back(), read_item(row));
+    PIXMILL_TRY(items.back().recipe, load_recipe(database, job_no, optional_integer<std::int64_t>(row, 17)));
   }
   auto& output = database.prepare(kOutputRange)
                      .bind(job_no)

@@ -8,13 +8,14 @@
 namespace pixmill::jobs::sqlite {
 
 // The order of columns is that of read_job() and read_item() in sqlite_rows.cc.
-#define PIXMILL_JOB_COLUMNS                                                                                         \
-  "job_no, id, state, origin, generation, name, recipe, webhook_url, name_template, blob_prefix, source_path, "     \
-  "source_digest, url_column, invalid_rows, column_names, row_count, invalid, total, remaining, succeeded, failed," \
-  " cancelled, bytes_in, bytes_out, error_code, error_message, created_at, started_at, finished_at, leased, headers"
+#define PIXMILL_JOB_COLUMNS                                                                                            \
+  "job_no, id, state, origin, generation, name, recipe, webhook_url, name_template, blob_prefix, source_path, "        \
+  "source_digest, url_column, invalid_rows, column_names, row_count, invalid, total, remaining, succeeded, failed,"    \
+  " cancelled, bytes_in, bytes_out, error_code, error_message, created_at, started_at, finished_at, leased, headers, " \
+  "recipe_name, overrides, row_recipes"
 #define PIXMILL_ITEM_COLUMNS                                                                                       \
   "item, row_no, position, url, state, attempts, generation, error_code, error_message, not_before, leased_until," \
-  " same_as, bytes_in, fetch_ms, transform_ms, store_ms, finished_at"
+  " same_as, bytes_in, fetch_ms, transform_ms, store_ms, finished_at, recipe_no"
 #define PIXMILL_ACTIVE_STATES "('ingesting', 'running', 'paused', 'cancelling')"
 
 // --- A job by itself ---
@@ -29,20 +30,29 @@ inline constexpr std::string_view kLastTurn = "SELECT COALESCE(MAX(turn), 0) FRO
 // --- Ingest ---
 inline constexpr std::string_view kInsertJob =
     "INSERT INTO jobs (id, state, origin, priority, name, recipe, webhook_url, headers, name_template, blob_prefix, "
-    "source_path, source_digest, url_column, invalid_rows, created_at) "
-    "VALUES (?1, 'ingesting', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    "source_path, source_digest, url_column, invalid_rows, created_at, recipe_name, overrides) "
+    "VALUES (?1, 'ingesting', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+inline constexpr std::string_view kInsertRowName =
+    "INSERT INTO job_row_names (job_no, written, recipe, name) VALUES (?1, ?2, ?3, ?4)";
+inline constexpr std::string_view kRowNames =
+    "SELECT written, recipe, name FROM job_row_names WHERE job_no = ?1 ORDER BY written";
+inline constexpr std::string_view kInsertRecipe =
+    "INSERT INTO job_recipes (job_no, recipe_no, recipe, name) VALUES (?1, ?2, ?3, ?4)";
+inline constexpr std::string_view kRecipesOfJob =
+    "SELECT recipe_no, recipe, name FROM job_recipes WHERE job_no = ?1 ORDER BY recipe_no";
+inline constexpr std::string_view kRecipe = "SELECT recipe, name FROM job_recipes WHERE job_no = ?1 AND recipe_no = ?2";
 inline constexpr std::string_view kInsertRow =
     "INSERT INTO rows (job_no, row_no, cells, problem, first_item, item_count) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 inline constexpr std::string_view kInsertItem =
-    "INSERT INTO items (job_no, item, row_no, position, url, stem, same_as, not_before) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-inline constexpr std::string_view kSameUrl = "SELECT url, state FROM items WHERE job_no = ?1 AND item = ?2";
+    "INSERT INTO items (job_no, item, row_no, position, url, stem, same_as, not_before, recipe_no) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+inline constexpr std::string_view kSameUrl = "SELECT url, state, recipe_no FROM items WHERE job_no = ?1 AND item = ?2";
 inline constexpr std::string_view kNamesAfter =
-    "SELECT item, url, stem, same_as FROM items WHERE job_no = ?1 AND item > ?2 ORDER BY item LIMIT ?3";
+    "SELECT item, url, stem, same_as, recipe_no FROM items WHERE job_no = ?1 AND item > ?2 ORDER BY item LIMIT ?3";
 inline constexpr std::string_view kSetColumns = "UPDATE jobs SET column_names = ?2 WHERE job_no = ?1";
 inline constexpr std::string_view kCountRows =
-    "UPDATE jobs SET row_count = ?2, invalid = invalid + ?3, total = total + ?4, remaining = remaining + ?4 "
-    "WHERE job_no = ?1";
+    "UPDATE jobs SET row_count = ?2, invalid = invalid + ?3, total = total + ?4, remaining = remaining + ?4, "
+    "row_recipes = ?5 WHERE job_no = ?1";
 inline constexpr std::string_view kSetState = "UPDATE jobs SET state = ?2 WHERE job_no = ?1";
 inline constexpr std::string_view kNoteRejection =
     "UPDATE jobs SET state = 'cancelling', error_code = ?2, error_message = ?3 WHERE job_no = ?1";
@@ -65,7 +75,7 @@ inline constexpr std::string_view kNextRetry =
     "SELECT not_before FROM items INDEXED BY items_pending WHERE job_no = ?1 AND state = 'pending' AND not_before > 0 "
     "ORDER BY not_before LIMIT 1";
 inline constexpr std::string_view kItemToClaim =
-    "SELECT row_no, position, url, stem, token, attempts, engine_crashes, same_as FROM items "
+    "SELECT row_no, position, url, stem, token, attempts, engine_crashes, same_as, recipe_no FROM items "
     "WHERE job_no = ?1 AND item = ?2";
 inline constexpr std::string_view kOriginal =
     "SELECT state, bytes_in, error_code, error_message FROM items WHERE job_no = ?1 AND item = ?2";

@@ -68,6 +68,9 @@ class Store final : public JobStore, public Outbox {
   Task<Result<std::vector<OriginHeader>>> headers(JobId job) override {
     return read([job](Reader& reader) { return reader.headers(job); });
   }
+  Task<Result<std::vector<NamedRecipe>>> row_names(JobId job) override {
+    return read([job](Reader& reader) { return reader.row_names(job); });
+  }
   Task<Result<std::optional<Job>>> job_by_digest(std::string source_digest) override {
     return read([digest = std::move(source_digest)](Reader& reader) { return reader.job_by_digest(digest); });
   }

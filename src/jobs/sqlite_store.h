@@ -25,7 +25,9 @@ struct SqliteOptions {
   std::string path;        // the database file; its folder exists and is locked by the caller
   std::string master_key;  // 32 bytes; seals jobs' headers
   EventBody event_body;
-  std::uint64_t items_per_job_max = kItemsPerJobMax;  // append_rows answers kTooLarge above
+  // append_rows answers kTooLarge above.
+  std::uint64_t items_per_job_max = kItemsPerJobMax;
+  std::uint64_t recipes_per_job_max = kRecipesPerJobMax;
 };
 
 struct SqliteStore {

@@ -31,6 +31,7 @@ Result<bool> TableCheck::read(std::uint64_t rows) {
     }
     if (report_.rows == 0) return fail(ErrorCode::kInvalidArgument, std::string(kEmptyTableText));
     if (dialect_ == TableDialect::kOriginal && deciding_) put_deciding_first();
+    report_.named_recipes = table_->named_recipes();
     return true;
   }
   return false;

@@ -69,6 +69,18 @@ std::vector<std::string> split_at_commas(std::string_view cell) {
   return urls;
 }
 
+// Columns that change the recipe and the name, whatever their case in either dialect.
+void find_overrides(const std::vector<std::string>& columns, TableLayout& layout) {
+  const auto find = [&](std::string_view name) {
+    const int column = column_of(columns, name, TableDialect::kAny);
+    const bool is_taken =
+        column == layout.url_column || column == layout.product_column || column == layout.serial_column;
+    return is_taken ? -1 : column;
+  };
+  for (std::size_t i = 0; i < kRecipeColumns.size(); ++i) layout.recipe_columns[i] = find(kRecipeColumns[i]);
+  layout.name_column = find(kNameColumn);
+}
+
 class RowCheck {
  public:
   RowCheck(const TableLayout& layout, const std::vector<std::string>& columns, TableRow& row)
@@ -77,6 +89,21 @@ class RowCheck {
   void required(int column, std::string_view name) {
     if (column < 0 || !trim(row_.cells[static_cast<std::size_t>(column)]).empty()) return;
     report(column, fmt::format("Column '{}' contains empty values.", name));
+  }
+
+  Result<void> overrides(RowRecipes& recipes) {
+    RowRecipes::Cells cells;
+    for (std::size_t i = 0; i < cells.size(); ++i) cells[i] = cell(layout_.recipe_columns[i]);
+    std::vector<RowRecipes::BadCell> bad;
+    PIXMILL_TRY(row_.recipe, recipes.find(cells, bad));
+    for (const auto& [column, why] : bad) report_value(layout_.recipe_columns[column], kRecipeColumns[column], why);
+    const auto name = base_name(cell(layout_.name_column));
+    if (const auto allowed = check_base_name(name); !allowed.empty()) {
+      report_value(layout_.name_column, kNameColumn, fmt::format("use {}", allowed));
+    } else {
+      row_.name = name;
+    }
+    return {};
   }
 
   void urls(std::vector<std::string> urls) {
@@ -96,6 +123,19 @@ class RowCheck {
   }
 
  private:
+  [[nodiscard]] std::string_view cell(int column) const {
+    return column < 0 ? std::string_view() : row_.cells[static_cast<std::size_t>(column)];
+  }
+
+  // A combination may be wrong that no cell is to blame for alone; it is said of the first column there is.
+  void report_value(int column, std::string_view what, std::string_view why) {
+    if (column < 0) {
+      const auto first = std::ranges::find_if(layout_.recipe_columns, [](int other) { return other >= 0; });
+      return report(*first, fmt::format("Invalid {} found at row {} ({})", what, row_.row, why));
+    }
+    report(column, fmt::format("Invalid {} found at row {}: {} ({})", what, row_.row, shown(trim(cell(column))), why));
+  }
+
   void report(int column, std::string message) {
     row_.problems.push_back(
         {.row = row_.row, .column = columns_[static_cast<std::size_t>(column)], .message = std::move(message)});
@@ -108,7 +148,9 @@ class RowCheck {
 
 }  // namespace
 
-Result<TableLayout> find_layout(const std::vector<std::string>& columns, const TableOptions& options) {
+namespace {
+
+Result<TableLayout> find_required(const std::vector<std::string>& columns, const TableOptions& options) {
   TableLayout layout{.dialect = options.dialect};
   std::vector<std::string_view> absent;
   for (const auto name : kRequired) {
@@ -135,16 +177,36 @@ Result<TableLayout> find_layout(const std::vector<std::string>& columns, const T
   return missing("url (or image_url, image, src; or S.No., Product Name and Input Image Urls)");
 }
 
-void check_row(const TableLayout& layout, const std::vector<std::string>& columns,
-               const std::optional<std::vector<std::string>>& url_list, TableRow& row) {
+}  // namespace
+
+Result<TableLayout> find_layout(const std::vector<std::string>& columns, const TableOptions& options) {
+  PIXMILL_TRY(auto layout, find_required(columns, options));
+  if (options.overrides) find_overrides(columns, layout);
+  return layout;
+}
+
+RowRecipes row_recipes(const TableOptions& options) {
+  // Whoever reads a table without a job in mind has no recipe for it.
+  const RecipeChoice none{.text = "format=keep", .name = {}};
+  return {options.recipes ? options.recipes : std::make_shared<const RecipeBook>(),
+          options.recipe.text.empty() ? none : options.recipe};
+}
+
+Result<void> check_row(const TableLayout& layout, const std::vector<std::string>& columns,
+                       const std::optional<std::vector<std::string>>& url_list, RowRecipes& recipes, TableRow& row) {
   RowCheck check(layout, columns, row);
   if (layout.original_form) {
     check.required(layout.serial_column, kSerial);
     check.required(layout.product_column, kProduct);
   }
-  if (url_list) return check.urls(*url_list);
+  PIXMILL_RETURN_IF_ERROR(check.overrides(recipes));
   const std::string& cell = row.cells[static_cast<std::size_t>(layout.url_column)];
-  check.urls(layout.original_form ? split_at_commas(cell) : split_before_schemes(cell));
+  if (url_list) {
+    check.urls(*url_list);
+  } else {
+    check.urls(layout.original_form ? split_at_commas(cell) : split_before_schemes(cell));
+  }
+  return {};
 }
 
 bool is_url_list_entry(std::string_view cell) {

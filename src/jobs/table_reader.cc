@@ -48,11 +48,12 @@ bool is_blank_line(const std::vector<std::string>& cells) { return cells.size() 
 // Comma- and tab-separated tables.
 class CsvTable final : public TableReader {
  public:
-  CsvTable(std::unique_ptr<TableInput> input, char delimiter, TableDialect dialect)
+  CsvTable(std::unique_ptr<TableInput> input, char delimiter, const TableOptions& options)
       : input_(std::move(input)),
         delimiter_(delimiter),
-        dialect_(dialect),
-        reader_([this] { return input_->next(); }, CsvOptions{.delimiter = delimiter}) {}
+        dialect_(options.dialect),
+        reader_([this] { return input_->next(); }, CsvOptions{.delimiter = delimiter}),
+        recipes_(row_recipes(options)) {}
 
   Result<void> read_header(const TableOptions& options) {
     PIXMILL_TRY(auto header, next_record());
@@ -69,6 +70,7 @@ class CsvTable final : public TableReader {
   const std::vector<std::string>& columns() const override { return columns_; }
   int url_column() const override { return layout_.url_column; }
   int product_column() const override { return layout_.product_column; }
+  std::vector<NamedRecipe> named_recipes() const override { return recipes_.named(); }
 
   Result<std::optional<TableRow>> next() override {
     auto record = std::exchange(first_record_, std::nullopt);
@@ -83,7 +85,8 @@ class CsvTable final : public TableReader {
       return row;
     }
     row.cells.resize(columns_.size());
-    check_row(layout_, columns_, std::nullopt, row);
+    auto checked = check_row(layout_, columns_, std::nullopt, recipes_, row);
+    if (!checked) return in_words_of(dialect_, std::move(checked).error());
     return row;
   }
 
@@ -142,6 +145,7 @@ class CsvTable final : public TableReader {
   char delimiter_;
   TableDialect dialect_;
   CsvReader reader_;
+  RowRecipes recipes_;
   TableLayout layout_;
   std::vector<std::string> columns_;
   std::optional<std::vector<std::string>> first_record_;
@@ -150,7 +154,8 @@ class CsvTable final : public TableReader {
 
 class JsonLinesTable final : public TableReader {
  public:
-  explicit JsonLinesTable(std::unique_ptr<TableInput> input) : input_(std::move(input)) {}
+  JsonLinesTable(std::unique_ptr<TableInput> input, const TableOptions& options)
+      : input_(std::move(input)), recipes_(row_recipes(options)) {}
 
   Result<void> read_header(const TableOptions& options) {
     std::size_t bytes = 0;
@@ -175,6 +180,7 @@ class JsonLinesTable final : public TableReader {
   const std::vector<std::string>& columns() const override { return columns_; }
   int url_column() const override { return layout_.url_column; }
   int product_column() const override { return layout_.product_column; }
+  std::vector<NamedRecipe> named_recipes() const override { return recipes_.named(); }
 
   Result<std::optional<TableRow>> next() override {
     std::optional<Line> line;
@@ -198,7 +204,7 @@ class JsonLinesTable final : public TableReader {
       row.cells[static_cast<std::size_t>(column)] = std::move(member.cell);
       if (column == layout_.url_column) url_list = std::move(member.list);
     }
-    check_row(layout_, columns_, url_list, row);
+    PIXMILL_RETURN_IF_ERROR(check_row(layout_, columns_, url_list, recipes_, row));
     return row;
   }
 
@@ -254,6 +260,7 @@ class JsonLinesTable final : public TableReader {
   }
 
   std::unique_ptr<TableInput> input_;
+  RowRecipes recipes_;
   CsvOptions limits_;
   std::string_view chunk_;
   bool at_end_ = false;
@@ -289,11 +296,11 @@ Result<std::unique_ptr<TableReader>> open_source(std::unique_ptr<ByteSource> sou
   }
   const Form form = form_of(options, (*input)->head());
   if (form == Form::kJsonLines) {
-    auto table = std::make_unique<JsonLinesTable>(std::move(*input));
+    auto table = std::make_unique<JsonLinesTable>(std::move(*input), options);
     PIXMILL_RETURN_IF_ERROR(table->read_header(options));
     return table;
   }
-  auto table = std::make_unique<CsvTable>(std::move(*input), form == Form::kTabs ? '\t' : ',', options.dialect);
+  auto table = std::make_unique<CsvTable>(std::move(*input), form == Form::kTabs ? '\t' : ',', options);
   PIXMILL_RETURN_IF_ERROR(table->read_header(options));
   return table;
 }

@@ -17,6 +17,10 @@
 // appearance, and
 //   keys first met later are left out. A string is its cell, numbers and nested values keep the text they have in the
 //   file, null and missing keys are empty. The URL key may hold a list of strings.
+// - With `overrides`, the columns recipe, width, height, format and quality (whatever their case) give a row a recipe
+// of its own, and the
+//   column name the base name of its files; an empty cell leaves what the job has. The columns of a URL, S.No. and
+//   Product Name are never these.
 // - Cells keep what the file says ("001", "NA", "null"). Rows may have fewer cells than the header; more of them,
 // unless empty,
 //   are a problem: the original's text 3 there, the row's problem elsewhere. Blank lines are no rows.
@@ -31,6 +35,7 @@
 
 #include "base/error.h"
 #include "jobs/model.h"
+#include "jobs/recipe_book.h"
 
 namespace pixmill::jobs {
 
@@ -49,8 +54,11 @@ struct TableOptions {
   std::string url_column;  // "" to find it
   std::string file_name;   // decides .tsv and .jsonl; else by content
   std::uint64_t unpacked_bytes_max = 64ULL << 30;
-  std::uint32_t unpack_ratio_max = 100;        // gzip
-  std::uint64_t images_max = kItemsPerJobMax;  // check_table answers kTooLarge above
+  std::uint32_t unpack_ratio_max = 100;                 // gzip
+  std::uint64_t images_max = kItemsPerJobMax;           // check_table answers kTooLarge above
+  bool overrides = false;                               // columns may change the recipe and the name row by row
+  RecipeChoice recipe = {};                             // that they change: the job's
+  std::shared_ptr<const RecipeBook> recipes = nullptr;  // that they may name; null: the built-in ones
 };
 
 // One problem of one row (or of the file: row 0), in the original platform's words where it has them (COMPATIBILITY,
@@ -66,6 +74,8 @@ struct TableRow {
   std::vector<std::string> cells;  // as many as there are columns
   std::vector<std::string> urls;   // trimmed, in order; empty when there is a problem
   std::vector<RowProblem> problems;
+  std::shared_ptr<const RecipeChoice> recipe = nullptr;  // where it is not the job's
+  std::string name = {};                                 // base name of its files; "" for the name template's
 };
 
 class TableReader {
@@ -83,8 +93,11 @@ class TableReader {
   [[nodiscard]] virtual int url_column() const = 0;
   [[nodiscard]] virtual int product_column() const = 0;
   // nullopt at the end. A row with problems is a value; an error ends the table.
-  // Errors: kInvalidArgument (text 3, with the line), kTooLarge, kTruncated, kIo.
+  // Errors: kInvalidArgument (text 3, with the line), kTooLarge (a limit, or too many different recipes), kTruncated,
+  // kIo.
   [[nodiscard]] virtual Result<std::optional<TableRow>> next() = 0;
+  // The recipes that rows so far asked for by name.
+  [[nodiscard]] virtual std::vector<NamedRecipe> named_recipes() const = 0;
 };
 
 // Reads the whole table and collects problems, at most `problems_max` of them. In kOriginal the first one is the one
@@ -94,6 +107,7 @@ struct TableReport {
   std::uint64_t images = 0;    // of good rows
   std::uint64_t bad_rows = 0;  // all of them
   std::vector<RowProblem> problems;
+  std::vector<NamedRecipe> named_recipes = {};  // that rows asked for
 };
 // Errors: those of open() and next(), kInvalidArgument text 2 when there is a header but no row, and kTooLarge when
 // there are more images than a job can hold.

@@ -1,5 +1,6 @@
 #include "jobs/table_reader.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <zlib.h>
@@ -300,6 +301,92 @@ TEST(TableReader, KeepsARowWithTooManyCellsWhole) {
   EXPECT_EQ(table->rows[0].problems[0].message,
             "Row 1 has 3 cells where the header has 2; a cell that holds the separator must stand in quotes");
   EXPECT_TRUE(table->rows[1].problems.empty());
+}
+
+TableOptions with_overrides(TableOptions options) {
+  options.overrides = true;
+  options.recipe = {.text = "format=jpeg quality=50", .name = "compress@1"};
+  return options;
+}
+
+TEST(Overrides, GiveARowARecipeAndAName) {
+  const auto table = read(
+      "url,Width,NAME, quality ,recipe,format\n"
+      "https://a.example/1.jpg,800,Shirt.jpg,,,\n"
+      "https://a.example/2.jpg,,,,,\n"
+      "https://a.example/3.jpg,,,7,web,\n",
+      with_overrides(any()));
+  ASSERT_TRUE(table.has_value());
+  ASSERT_EQ(table->rows.size(), 3u);
+  EXPECT_EQ(table->rows[0].name, "Shirt");
+  ASSERT_NE(table->rows[0].recipe, nullptr);
+  EXPECT_EQ(table->rows[0].recipe->text, "format=jpeg quality=50 resize=800x");
+  EXPECT_EQ(table->rows[0].recipe->name, "compress@1");
+  EXPECT_EQ(table->rows[0].cells[1], "800") << "cells stay what they are";
+  EXPECT_EQ(table->rows[1].recipe, nullptr);
+  EXPECT_EQ(table->rows[1].name, "");
+  EXPECT_EQ(table->rows[2].recipe->text, "format=webp quality=7 resize=1600x1600");
+}
+
+TEST(Overrides, MeanNothingWhereTheyAreNotAskedFor) {
+  for (const auto& options : {any(), original()}) {
+    const auto table = read(
+        "S.No.,Product Name,Input Image Urls,format,name,width,quality,recipe\n"
+        "1,a,https://a.example/1.jpg,A4 landscape,Some name,12.5 cm,good,with butter\n",
+        options);
+    ASSERT_TRUE(table.has_value());
+    EXPECT_THAT(table->rows[0].problems, IsEmpty());
+    EXPECT_EQ(table->rows[0].recipe, nullptr);
+    EXPECT_EQ(table->rows[0].name, "");
+  }
+}
+
+TEST(Overrides, AreReadInEveryFormOfTable) {
+  const auto tabs = read("url\tformat\nhttps://a.example/1.jpg\tpng\n", with_overrides(any("x.tsv")));
+  EXPECT_EQ(tabs->rows[0].recipe->text, "format=png quality=50");
+  const auto lines = read(R"({"url":["https://a.example/1.jpg"],"width":800,"quality":null,"name":"n"})",
+                          with_overrides(any("x.jsonl")));
+  EXPECT_EQ(lines->rows[0].recipe->text, "format=jpeg quality=50 resize=800x");
+  EXPECT_EQ(lines->rows[0].name, "n");
+  const auto form =
+      read("S.No.,Product Name,Input Image Urls,Quality\n1,a,https://a.example/1.jpg,9\n", with_overrides(original()));
+  EXPECT_EQ(form->rows[0].recipe->text, "format=jpeg quality=9");
+}
+
+TEST(Overrides, BadOnesAreRefusedByRowColumnValueAndWhatIsAllowed) {
+  const auto table = read(
+      "url,WIDTH,format,recipe,name\n"
+      "https://a.example/1.jpg,,,,\n"
+      "https://a.example/2.jpg,80 cm,tga,resiz=5,\"a\nb\"\n",
+      with_overrides(any()));
+  ASSERT_EQ(table->rows.size(), 2u);
+  EXPECT_THAT(table->rows[0].problems, IsEmpty());
+  const auto& problems = table->rows[1].problems;
+  ASSERT_EQ(problems.size(), 4u);
+  EXPECT_THAT(problems[0].message, StartsWith("Invalid recipe found at row 2: resiz=5 ("));
+  EXPECT_EQ(problems[1].column, "WIDTH");
+  EXPECT_EQ(problems[1].message, "Invalid width found at row 2: 80 cm (use a number of pixels from 1 to 65535)");
+  EXPECT_EQ(problems[2].message, "Invalid format found at row 2: tga (use keep, jpeg, png, webp, avif, gif or tiff)");
+  EXPECT_THAT(problems[3].message, HasSubstr("Invalid name found at row 2"));
+  EXPECT_EQ(table->rows[1].row, 2u);
+  EXPECT_THAT(table->rows[1].urls, IsEmpty());
+}
+
+TEST(Overrides, AreNotTheColumnsThatMeanSomethingElse) {
+  auto options = with_overrides(any());
+  options.url_column = "name";
+  const auto table = read("name,title\nhttps://a.example/1.jpg,x\n", options);
+  ASSERT_TRUE(table.has_value());
+  EXPECT_EQ(table->rows[0].name, "");
+  EXPECT_THAT(table->rows[0].urls, ElementsAre("https://a.example/1.jpg"));
+}
+
+TEST(Overrides, OfTooManyKindsEndTheTable) {
+  std::string text = "url,width\n";
+  for (std::uint64_t i = 1; i <= kRecipesPerJobMax + 1; ++i) text += fmt::format("https://a.example/x.jpg,{}\n", i);
+  const auto error = error_of(text, with_overrides(any()));
+  EXPECT_EQ(error.code, ErrorCode::kTooLarge);
+  EXPECT_THAT(error.message, StartsWith("The rows of a job have at most 10,000 different recipes"));
 }
 
 TEST(TableReader, ReadsTabs) {

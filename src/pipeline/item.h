@@ -52,6 +52,7 @@ struct ItemTask {
   std::uint64_t same_as_bytes_in = 0;
   // Made true before anything is stored: from then on an item that is aborted may leave a file behind.
   std::shared_ptr<bool> may_have_stored;
+  std::shared_ptr<const image::Recipe> recipe = nullptr;  // the row's own; null: the plan's
 };
 
 struct StageTimes {

@@ -32,6 +32,8 @@ Sha256Digest identity_of(const ItemTask& task, const std::string& rendition, con
                             rendition.size(), rendition, to_hex(content)));
 }
 
+const image::Recipe& recipe_of(const ItemTask& task) { return task.recipe ? *task.recipe : task.plan->recipe; }
+
 std::uint64_t total_bytes(const image::Rendered& rendered) {
   std::uint64_t total = 0;
   for (const auto& rendition : rendered.renditions) total += rendition.bytes.size();
@@ -101,11 +103,12 @@ Task<Outcome> Pipeline::process(ItemTask task) {
       co_return failed(outcome, Stage::kStore, std::move(copied.error()));
   }
 
+  const image::Recipe& recipe = recipe_of(task);
   // Before memory is taken for the picture: nobody waits for a watermark while holding some.
   const auto fetch_begin = Clock::now();
   engine::MarkFiles marks;
-  if (has_watermark(task.plan->recipe)) {
-    auto files = co_await parts_.watermarks.files_for(task.plan->recipe, task.plan->job_id, task.plan->headers,
+  if (has_watermark(recipe)) {
+    auto files = co_await parts_.watermarks.files_for(recipe, task.plan->job_id, task.plan->headers,
                                                       std::move(marks));
     if (!files) co_return failed(outcome, Stage::kFetch, std::move(files.error()));
     marks = std::move(*files);
@@ -123,7 +126,7 @@ Task<Outcome> Pipeline::process(ItemTask task) {
 
   const auto transform_begin = Clock::now();
   const engine::RenderExtras extras{.marks = &marks};
-  auto rendered = co_await parts_.engines.render(source->bytes, task.plan->recipe, extras);
+  auto rendered = co_await parts_.engines.render(source->bytes, recipe, extras);
   outcome.times.transform = timed(transform_seconds_, transform_begin);
   if (!rendered) co_return failed(outcome, Stage::kTransform, std::move(rendered.error()));
 

@@ -11,7 +11,8 @@ namespace pixmill::worker {
 
 namespace {
 
-constexpr std::size_t kPlansMax = 256;  // jobs whose plan is kept at hand
+constexpr std::size_t kPlansMax = 256;      // jobs whose plan is kept at hand
+constexpr std::size_t kRecipesMax = 1'024;  // of rows, likewise
 constexpr std::string_view kUnusableJob = "job_unusable";
 constexpr milliseconds kTryAgainIn{1'000};  // after a full host queue or a store that was away, at the earliest
 
@@ -47,7 +48,7 @@ bool should_give_back(const Error& error) {
 }  // namespace
 
 pipeline::ItemTask to_task(const jobs::ClaimedItem& item, std::shared_ptr<const pipeline::JobPlan> plan,
-                           std::shared_ptr<bool> may_have_stored) {
+                           std::shared_ptr<const image::Recipe> recipe, std::shared_ptr<bool> may_have_stored) {
   pipeline::ItemTask task{.plan = std::move(plan),
                           .row = item.row,
                           .index = item.index,
@@ -55,7 +56,8 @@ pipeline::ItemTask to_task(const jobs::ClaimedItem& item, std::shared_ptr<const 
                           .output_stem = item.output_stem,
                           .same_as = {},
                           .same_as_bytes_in = item.same_as_bytes_in,
-                          .may_have_stored = std::move(may_have_stored)};
+                          .may_have_stored = std::move(may_have_stored),
+                          .recipe = std::move(recipe)};
   for (const auto& output : item.same_as_outputs) task.same_as.push_back(to_stored(output));
   return task;
 }
@@ -86,6 +88,22 @@ Task<Result<ItemRunner::PlanPtr>> ItemRunner::plan_for(JobId job) {
   co_return plan;
 }
 
+Result<ItemRunner::RecipePtr> ItemRunner::recipe_for(const std::string& text) {
+  if (text.empty()) return nullptr;
+  if (const auto found = recipes_.find(text); found != recipes_.end()) return found->second;
+  PIXMILL_TRY(auto parsed, image::parse_recipe(text));
+  auto recipe = std::make_shared<const image::Recipe>(std::move(parsed));
+  if (recipes_.size() >= kRecipesMax) recipes_.clear();
+  recipes_.insert_or_assign(text, recipe);
+  return recipe;
+}
+
+jobs::ItemOutcome ItemRunner::unusable(const jobs::ClaimedItem& item, const Error& error) {
+  jobs::ItemFailure failure{
+      .code = std::string(kUnusableJob), .message = error.message, .engine_crash = false, .retry_at = std::nullopt};
+  return {.lease = item.lease, .result = std::move(failure), .times = {}};
+}
+
 Task<std::variant<jobs::ItemOutcome, GiveBack>> ItemRunner::run(jobs::ClaimedItem item,
                                                                 std::shared_ptr<bool> may_have_stored) {
   if (!item.same_as_error_code.empty()) {
@@ -101,13 +119,12 @@ Task<std::variant<jobs::ItemOutcome, GiveBack>> ItemRunner::run(jobs::ClaimedIte
     log::error("job_unreadable", {{"job", item.job.text()}, {"message", plan.error().message}});
     if (!is_lasting) co_return GiveBack{.ready_in = kTryAgainIn};
     // Nothing but its owner can mend such a job; the others must not wait for it.
-    jobs::ItemFailure unusable{.code = std::string(kUnusableJob),
-                               .message = plan.error().message,
-                               .engine_crash = false,
-                               .retry_at = std::nullopt};
-    co_return jobs::ItemOutcome{.lease = item.lease, .result = std::move(unusable), .times = {}};
+    co_return unusable(item, plan.error());
   }
-  auto outcome = co_await pipeline_.process(to_task(item, *plan, std::move(may_have_stored)));
+  auto recipe = recipe_for(item.recipe);
+  if (!recipe) co_return unusable(item, recipe.error());
+  auto task = to_task(item, *plan, std::move(*recipe), std::move(may_have_stored));
+  auto outcome = co_await pipeline_.process(std::move(task));
   jobs::ItemOutcome recorded{.lease = item.lease,
                              .result = jobs::ItemSuccess{},
                              .times = {.fetch_ms = outcome.times.fetch.count(),

@@ -36,7 +36,11 @@ class ItemRunner {
 
  private:
   using PlanPtr = std::shared_ptr<const pipeline::JobPlan>;
+  using RecipePtr = std::shared_ptr<const image::Recipe>;
   [[nodiscard]] Task<Result<PlanPtr>> plan_for(JobId job);
+  // Of a row's own recipe; null for "". Errors: kInvalidArgument.
+  [[nodiscard]] Result<RecipePtr> recipe_for(const std::string& text);
+  [[nodiscard]] static jobs::ItemOutcome unusable(const jobs::ClaimedItem& item, const Error& error);
   [[nodiscard]] jobs::ItemFailure failure(const jobs::ClaimedItem& item, const pipeline::Failed& failed);
 
   jobs::JobStore& store_;
@@ -45,10 +49,12 @@ class ItemRunner {
   jobs::RetryPolicy retry_;
   std::mt19937_64 random_{std::random_device{}()};
   std::unordered_map<JobId, PlanPtr> plans_;
+  std::unordered_map<std::string, RecipePtr> recipes_;  // of rows, by their text
 };
 
 // The two vocabularies of one thing; tier 3 modules do not know each other.
 [[nodiscard]] pipeline::ItemTask to_task(const jobs::ClaimedItem& item, std::shared_ptr<const pipeline::JobPlan> plan,
+                                         std::shared_ptr<const image::Recipe> recipe,
                                          std::shared_ptr<bool> may_have_stored);
 [[nodiscard]] jobs::ItemSuccess to_success(pipeline::Succeeded succeeded);
 

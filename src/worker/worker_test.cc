@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <functional>
 #include <iterator>
 #include <set>
 #include <stdexcept>
@@ -52,6 +53,7 @@ class WorkerTest : public ::testing::Test {
       item.row = next_item_;
       item.url = "http://shop.example/" + std::to_string(next_item_);
       item.output_stem = "p" + std::to_string(next_item_) + ".{ext}";
+      if (recipe_of_) item.recipe = recipe_of_(next_item_);
       claim.items.push_back(std::move(item));
     }
     return claim;
@@ -97,6 +99,7 @@ class WorkerTest : public ::testing::Test {
   pipeline::Watermarks watermarks_{io_.get_executor(), {.fetcher = fetcher_, .uploads = uploads_, .budget = budget_}};
   WorkerOptions options_;
   jobs::Job job_;
+  std::function<std::string(std::uint64_t item)> recipe_of_;
   jobs::JobPage page_;
   std::uint64_t items_ = 0, next_item_ = 1;
   std::size_t stop_after_ = 0;
@@ -117,6 +120,34 @@ TEST_F(WorkerTest, RecordsEveryClaimedItemOnce) {
   EXPECT_EQ(blobs_.blobs.size(), 1'000u);
   EXPECT_TRUE(released_.empty());
   EXPECT_EQ(left_, 0u);
+}
+
+TEST_F(WorkerTest, MakesEachItemWithItsOwnRecipe) {
+  items_ = 2'100;  // more different ones than are kept at hand
+  stop_after_ = items_;
+  recipe_of_ = [](std::uint64_t item) { return item % 2 == 0 ? "" : "resize=" + std::to_string(item) + "x"; };
+  testing::run_task(io_, run(seconds(10)));
+  std::multiset<std::string> asked;
+  for (const auto& recipe : engines_.asked) asked.insert(image::canonical_text(recipe));
+  EXPECT_EQ(asked.size(), items_);
+  EXPECT_EQ(asked.count("format=jpeg"), items_ / 2) << "the job's own";
+  for (std::uint64_t item = 1; item <= items_; item += 2) {
+    EXPECT_EQ(asked.count("resize=" + std::to_string(item) + "x"), 1u) << item;
+  }
+}
+
+TEST_F(WorkerTest, AnUnreadableRecipeFailsItsItemAlone) {
+  items_ = 2;
+  stop_after_ = 2;
+  recipe_of_ = [](std::uint64_t item) { return item == 1 ? "from=the future" : ""; };
+  testing::run_task(io_, run(seconds(10)));
+  for (const auto& outcome : outcomes_) {
+    const auto* failure = std::get_if<jobs::ItemFailure>(&outcome.result);
+    EXPECT_EQ(failure != nullptr, outcome.lease.item == 1);
+    if (failure == nullptr) continue;
+    EXPECT_EQ(failure->code, "job_unusable");
+    EXPECT_FALSE(failure->retry_at.has_value());
+  }
 }
 
 TEST_F(WorkerTest, TransientFailureIsRescheduledAndPermanentIsFinal) {

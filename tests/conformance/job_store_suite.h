@@ -7,6 +7,7 @@
 #include "tests/conformance/job_store_ingest.h"
 #include "tests/conformance/job_store_model.h"
 #include "tests/conformance/job_store_reads.h"
+#include "tests/conformance/job_store_recipes.h"
 
 #define PIXMILL_INSTANTIATE_JOB_STORE_SUITE(name, factory)                                        \
   namespace pixmill::conformance {                                                                \
@@ -16,6 +17,7 @@
   INSTANTIATE_TEST_SUITE_P(name, JobStoreClaims, ::testing::Values(factory), factory_name);       \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreOutcomes, ::testing::Values(factory), factory_name);     \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreRepeatedUrls, ::testing::Values(factory), factory_name); \
+  INSTANTIATE_TEST_SUITE_P(name, JobStoreRecipes, ::testing::Values(factory), factory_name);      \
   INSTANTIATE_TEST_SUITE_P(name, P04, ::testing::Values(factory), factory_name);                  \
   INSTANTIATE_TEST_SUITE_P(name, P11, ::testing::Values(factory), factory_name);                  \
   INSTANTIATE_TEST_SUITE_P(name, P12, ::testing::Values(factory), factory_name);                  \

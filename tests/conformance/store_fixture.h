@@ -50,6 +50,9 @@ struct JobSpec {
   jobs::JobOrigin origin = jobs::JobOrigin::kApi;
   std::string source_digest;
   std::vector<jobs::OriginHeader> headers;
+  std::string recipe_name;
+  bool overrides = false;
+  std::vector<jobs::NamedRecipe> row_names;
 };
 
 class StoreFixture : public ::testing::TestWithParam<StoreFactory> {
@@ -101,6 +104,9 @@ class StoreFixture : public ::testing::TestWithParam<StoreFactory> {
     job.source_path = "/spool/a.csv";
     job.source_digest = spec.source_digest;
     job.priority = spec.priority;
+    job.recipe_name = spec.recipe_name;
+    job.overrides = spec.overrides;
+    job.row_names = spec.row_names;
     const auto id = job.id;
     must(store().create_job(std::move(job)));
     return id;
@@ -112,6 +118,12 @@ class StoreFixture : public ::testing::TestWithParam<StoreFactory> {
     result.row = row;
     result.cells = {std::to_string(row), stem, url};
     result.items.push_back({.index = 1, .url = "https://origin.example/" + url, .output_stem = stem + ".{ext}"});
+    return result;
+  }
+  // The same under a recipe of its own.
+  static jobs::NewRow row_with_recipe(std::uint64_t row, const std::string& url, const jobs::RecipeChoice& recipe) {
+    auto result = row_of(row, url, "name");
+    result.recipe = recipe;
     return result;
   }
   static jobs::NewRow bad_row(std::uint64_t row, const std::string& problem) {

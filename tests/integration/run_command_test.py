@@ -48,7 +48,8 @@ class Run(RunCase):
         done = self.run_table(pixmill.table(urls, per_row=2, products=["Ünï", "B", "C"]))
         self.assertEqual(0, done.returncode, done.stderr)
         rows = self.results()
-        self.assertEqual(["S.No.", "Product Name", "Input Image Urls", "Output Image Urls", "Status", "Errors", "Bytes In", "Bytes Out"],
+        self.assertEqual(["S.No.", "Product Name", "Input Image Urls", "Output Image Urls", "Status", "Errors", "Bytes In", "Bytes Out",
+                          "Recipe Used", "Recipe Name"],
                          list(rows[0]))
         self.assertEqual(["1", "2", "3"], [row["S.No."] for row in rows])
         self.assertEqual(["Ünï", "B", "C"], [row["Product Name"] for row in rows])

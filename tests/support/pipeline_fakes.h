@@ -46,12 +46,14 @@ class FakePool final : public engine::Pool {
     return Result<image::Rendered>(std::move(rendered));
   };
 
+  std::vector<image::Recipe> asked;  // in the order of the renders
   std::function<void(const image::Recipe& recipe, const engine::RenderExtras& extras)> on_render =
       [](const image::Recipe&, const engine::RenderExtras&) {};
 
   using engine::Pool::render;
   Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe,
                                        engine::RenderExtras extras) override {
+    asked.push_back(recipe);
     on_render(recipe, extras);
     co_return answer(source);
   }

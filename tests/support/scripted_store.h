@@ -55,6 +55,7 @@ class ScriptedStore : public jobs::JobStore {
   Task<Result<jobs::Job>> cancel(JobId) override { co_return unscripted(); }
   Task<Result<void>> replace_headers(JobId, std::vector<jobs::OriginHeader>) override { co_return unscripted(); }
   Task<Result<jobs::Job>> retry(JobId, jobs::RetryFilter) override { co_return unscripted(); }
+  Task<Result<std::vector<jobs::NamedRecipe>>> row_names(JobId) override { co_return unscripted(); }
   Task<Result<std::optional<jobs::Job>>> job_by_digest(std::string) override { co_return unscripted(); }
   Task<Result<std::vector<jobs::Job>>> unfinished_ingests() override { co_return unscripted(); }
   Task<Result<jobs::ItemPage>> items(JobId, jobs::ItemQuery) override { co_return unscripted(); }

@@ -1,0 +1,100 @@
+#include "jobs/recipe_book.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "base/text.h"
+#include "image/recipe.h"
+
+namespace pixmill::jobs {
+
+namespace {
+
+// What a built-in recipe says changes with Pixmill alone, and would get another version then.
+constexpr int kBuiltInVersion = 1;
+constexpr std::size_t kNamesShown = 20;
+
+bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+
+const image::BuiltInRecipe* find_built_in(std::string_view name) {
+  const auto built_in = image::built_in_recipes();
+  const auto found = std::ranges::find(built_in, name, &image::BuiltInRecipe::name);
+  return found == built_in.end() ? nullptr : &*found;
+}
+
+Result<RecipeChoice> in_words(std::string_view text) {
+  PIXMILL_TRY(const auto recipe, image::parse_recipe(text));
+  RecipeChoice choice{.text = image::canonical_text(recipe), .name = {}};
+  // It is read again for every picture, so what is written down must be readable: outputs repeat what they have in
+  // common there.
+  if (const auto readable = image::parse_recipe(choice.text); !readable) return std::unexpected(readable.error());
+  return choice;
+}
+
+}  // namespace
+
+bool is_recipe_name(std::string_view text) {
+  return !text.empty() && text.size() <= kRecipeNameBytesMax && is_word(text.front()) &&
+         std::ranges::all_of(text, [](char c) { return is_word(c) || c == '-' || c == '_'; });
+}
+
+std::optional<RecipeReference> parse_recipe_reference(std::string_view text) {
+  const auto at = text.find('@');
+  RecipeReference reference{.name = text.substr(0, at), .version = std::nullopt};
+  if (!is_recipe_name(reference.name)) return std::nullopt;
+  if (at == std::string_view::npos) return reference;
+  constexpr std::size_t kVersionDigitsMax = 9;
+  const auto digits = text.substr(at + 1);
+  if (digits.empty() || digits.front() == '0' || digits.size() > kVersionDigitsMax) return std::nullopt;
+  const auto version = parse_integer(digits);
+  if (!version || *version < 1) return std::nullopt;
+  reference.version = static_cast<int>(*version);
+  return reference;
+}
+
+std::string versioned_name(std::string_view name, int version) { return fmt::format("{}@{}", name, version); }
+
+RecipeBook::RecipeBook(std::vector<NamedRecipe> named) {
+  for (auto& recipe : named) named_.insert_or_assign(std::move(recipe.written), std::move(recipe.recipe));
+}
+
+Result<RecipeChoice> RecipeBook::resolve(std::string_view text) const {
+  text = trim(text);
+  if (const auto reference = parse_recipe_reference(text)) return find(*reference, text);
+  return in_words(text);
+}
+
+Result<RecipeChoice> RecipeBook::find(const RecipeReference& reference, std::string_view text) const {
+  if (const auto found = named_.find(text); found != named_.end()) return found->second;
+  if (const auto* built_in = find_built_in(reference.name)) {
+    if (reference.version.value_or(kBuiltInVersion) == kBuiltInVersion) {
+      PIXMILL_TRY(auto choice, in_words(built_in->text));
+      choice.name = versioned_name(reference.name, kBuiltInVersion);
+      return choice;
+    }
+  }
+  std::vector<std::string> names;
+  for (const auto& built_in : image::built_in_recipes()) names.emplace_back(built_in.name);
+  std::size_t left_out = 0;
+  for (const auto& [written, choice] : named_) {
+    const bool has_version = written.find('@') != std::string::npos;
+    // Of a name that exists the versions, of another all names.
+    const bool same_name = written.substr(0, written.find('@')) == reference.name;
+    if (has_version && !(same_name && reference.version)) continue;
+    if (names.size() < kNamesShown) {
+      names.push_back(written);
+    } else {
+      ++left_out;
+    }
+  }
+  const std::string more = left_out > 0 ? fmt::format(" and {} more", left_out) : "";
+  return fail(ErrorCode::kInvalidArgument,
+              fmt::format("recipe: \"{}\" is neither field=value nor the name of a recipe; there are {}{}", text,
+                          fmt::join(names, ", "), more));
+}
+
+}  // namespace pixmill::jobs
