@@ -106,6 +106,36 @@ TEST(JobsApi, ReadsTablesInAllTheirClothes) {
   EXPECT_EQ(submit_as("{\"url\":\"https://a.test/1.jpg\"}\n{\"url\":\"https://a.test/2.jpg\"}\n", "a.jsonl"), 2U);
 }
 
+TEST(JobsApi, RowsMayHaveRecipesOfTheirOwn) {
+  ApiServer server;
+  const std::string table =
+      "url,recipe,width,name\r\nhttps://a.test/1.jpg,,,\r\nhttps://a.test/2.jpg,web@1,80,shirt\r\n";
+  const auto id = submit_and_ingest(server, table, {{"recipe", "thumbnail"}});
+  const auto job = server.job(id);
+  EXPECT_EQ(job.recipe_name, "thumbnail@1");
+  EXPECT_EQ(job.row_recipes, 1U);
+  const auto items = parsed(server.get("/v1/jobs/" + id + "/items")).at("items").as_array();
+  ASSERT_EQ(items.size(), 2U);
+  EXPECT_TRUE(items[0].at("recipe").is_null());
+  EXPECT_EQ(items[1].at("recipe").as_string(), "format=webp quality=80 resize=80x");
+  EXPECT_EQ(items[1].at("recipe_name").as_string(), "web@1");
+
+  const auto plain = submit_and_ingest(server, table, {{"overrides", "false"}});
+  EXPECT_EQ(server.job(plain).row_recipes, 0U);
+  problem(server.post_form("/v1/jobs", {{"file", table, "a.csv"}, {"overrides", "perhaps"}}), 400, "invalid_parameter");
+}
+
+TEST(JobsApi, RefusesRowsWithBadRecipes) {
+  ApiServer server;
+  const std::string table = "url,Width\r\nhttps://a.test/1.jpg,8 cm\r\n";
+  const auto body = problem(server.post_form("/v1/jobs", {{"file", table, "a.csv"}}), 422, "invalid_rows");
+  const auto& error = body.at("errors").as_array().at(0);
+  EXPECT_EQ(error.at("row"), 1);
+  EXPECT_EQ(error.at("column"), "Width");
+  EXPECT_THAT(std::string(error.at("message").as_string()),
+              AllOf(HasSubstr("8 cm"), HasSubstr("a number of pixels from 1 to 65535")));
+}
+
 TEST(JobsApi, RefusesRowsThatCannotBeProcessed) {
   ApiServer server;
   const std::string table = "url\r\nhttps://a.test/1.jpg\r\nhtp://x\r\n";

@@ -30,11 +30,12 @@ Problem wrong(std::string name, std::string_view value, const Error& error, std:
 
 }  // namespace
 
-Checked<std::string> check_recipe(std::string_view text) {
-  const auto recipe = image::parse_recipe(text);
-  if (recipe) return image::canonical_text(*recipe);
-  return refuse(wrong("recipe", text, recipe.error(),
-                      "a built-in name, the compact form (format=jpeg quality=50 resize=800x600:inside) or JSON"));
+Checked<jobs::RecipeChoice> check_recipe(std::string_view text, const jobs::RecipeBook& recipes) {
+  const auto recipe = recipes.resolve(text);
+  if (recipe) return *recipe;
+  return refuse(
+      wrong("recipe", text, recipe.error(),
+            "a name such as web or shop@2, the compact form (format=jpeg quality=50 resize=800x600:inside) or JSON"));
 }
 
 Task<Checked<std::string>> settle_watermark(Context& context, std::string recipe,
@@ -126,6 +127,19 @@ Task<Checked<std::vector<std::string>>> table_columns(Context& context, std::str
   auto columns = co_await context.files.run(std::move(read));
   if (!columns) co_return refuse(table_problem(columns.error()));
   co_return std::move(*columns);
+}
+
+jobs::TableOptions table_options(const jobs::NewJob& job, const UploadedFile& file,
+                                 std::shared_ptr<const jobs::RecipeBook> recipes) {
+  const bool is_original = job.origin == jobs::JobOrigin::kLegacyUpload;
+  jobs::TableOptions table;
+  table.dialect = is_original ? jobs::TableDialect::kOriginal : jobs::TableDialect::kAny;
+  table.url_column = job.url_column;
+  table.file_name = file.name;
+  table.overrides = job.overrides;
+  table.recipe = {.text = job.recipe, .name = job.recipe_name};
+  table.recipes = std::move(recipes);
+  return table;
 }
 
 Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedFile file) {

@@ -2,6 +2,7 @@
 // only then does anything exist. Lives on the loop.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,12 +10,13 @@
 
 #include "api/context.h"
 #include "jobs/model.h"
+#include "jobs/recipe_book.h"
 #include "jobs/table_reader.h"
 
 namespace pixmill::api {
 
-// Canonical text. Problem: 400 naming the field.
-[[nodiscard]] Checked<std::string> check_recipe(std::string_view text);
+// What `text` stands for. Problem: 400 naming the field.
+[[nodiscard]] Checked<jobs::RecipeChoice> check_recipe(std::string_view text, const jobs::RecipeBook& recipes);
 // The recipe (canonical text) of a job that is about to start, its uploaded watermark stored and named by its digest.
 // Problems: 400 for watermarks that cannot be fetched or do not fit what was uploaded, 422 for a file that is no
 // picture, 507, 500.
@@ -34,6 +36,10 @@ namespace pixmill::api {
 // The columns of a table on disk. Problems: as TableReader::open, as 422.
 [[nodiscard]] Task<Checked<std::vector<std::string>>> table_columns(Context& context, std::string path,
                                                                     jobs::TableOptions options);
+
+// How the job's table is read: as the form said.
+[[nodiscard]] jobs::TableOptions table_options(const jobs::NewJob& job, const UploadedFile& file,
+                                               std::shared_ptr<const jobs::RecipeBook> recipes);
 
 // Stores the job and starts to read its table. The spool file is the job's from then on.
 [[nodiscard]] Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedFile file);

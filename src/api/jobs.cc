@@ -17,8 +17,8 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::string_view kFields[] = {"recipe",     "webhook_url",  "name",     "name_template",
-                                        "url_column", "skip_invalid", "priority", "headers"};
+constexpr std::string_view kFields[] = {"recipe",       "webhook_url", "name",    "name_template", "url_column",
+                                        "skip_invalid", "priority",    "headers", "overrides"};
 constexpr std::size_t kNameBytesMax = 200;
 constexpr std::int64_t kPriorityMax = 100;
 constexpr std::size_t kControlBodyBytesMax = 64u << 10;
@@ -87,7 +87,7 @@ http::Response Jobs::document(int status, const jobs::Job& job) const {
   return http::json_response(status, jobs::job_document(job, context_.options.links));
 }
 
-Checked<jobs::NewJob> Jobs::read_form(const Upload& upload) const {
+Checked<jobs::NewJob> Jobs::read_form(const Upload& upload, const jobs::RecipeBook& recipes) const {
   if (!upload.file || upload.file->name.empty()) {
     return refuse(wrong_parameter("file", "", "a part with a file name: CSV, TSV or JSON Lines, plain or gzipped"));
   }
@@ -95,7 +95,11 @@ Checked<jobs::NewJob> Jobs::read_form(const Upload& upload) const {
   jobs::NewJob job;
   job.origin = jobs::JobOrigin::kApi;
   const std::string recipe = upload.field("recipe");
-  PIXMILL_TRY(job.recipe, check_recipe(recipe.empty() ? context_.options.default_recipe : recipe));
+  PIXMILL_TRY(auto choice, check_recipe(recipe.empty() ? context_.options.default_recipe : recipe, recipes));
+  job.recipe = std::move(choice.text);
+  job.recipe_name = std::move(choice.name);
+  const std::string overrides = upload.field("overrides");
+  PIXMILL_TRY(job.overrides, parse_flag("overrides", overrides.empty() ? "true" : overrides));
   PIXMILL_TRY(job.webhook_url, check_webhook_url(upload.field("webhook_url"), context_.parts.policy));
   PIXMILL_TRY(job.headers, check_headers(upload.field("headers")));
   PIXMILL_TRY(job.priority, parse_priority(upload.field("priority")));
@@ -111,28 +115,27 @@ Checked<jobs::NewJob> Jobs::read_form(const Upload& upload) const {
   return job;
 }
 
-Task<Checked<void>> Jobs::check_table(const Upload& upload, const jobs::NewJob& job) {
-  jobs::TableOptions table;
-  table.url_column = job.url_column;
-  table.file_name = upload.file->name;
+Task<Checked<std::vector<jobs::NamedRecipe>>> Jobs::check_table(const Upload& upload, const jobs::NewJob& job,
+                                                                std::shared_ptr<const jobs::RecipeBook> recipes) {
+  const auto table = table_options(job, *upload.file, std::move(recipes));
   PIXMILL_API_TRY(const auto columns, co_await table_columns(context_, upload.file->spool.path(), table));
   if (const auto names = check_name_template(job.name_template, columns); !names) co_return refuse(names.error());
-  const auto report = co_await context_.parts.ingest.check(upload.file->spool.path(), table);
+  auto report = co_await context_.parts.ingest.check(upload.file->spool.path(), table);
   if (!report) co_return refuse(table_problem(report.error()));
   const bool some_good = report->bad_rows < report->rows;
   const bool skip = job.invalid_rows == jobs::InvalidRows::kSkip;
   if (report->bad_rows > 0 && !(skip && some_good)) co_return refuse(bad_rows(*report));
-  co_return Checked<void>();
+  co_return std::move(report->named_recipes);
 }
 
 Task<Checked<http::Response>> Jobs::create(http::Request& request) {
   if (const auto room = check_room(context_); !room) co_return refuse(room.error());
   const JobId id{Uuid::random()};
   PIXMILL_API_TRY(Upload upload, co_await context_.uploads.receive(request, id));
-  PIXMILL_API_TRY(jobs::NewJob job, read_form(upload));
+  const auto recipes = std::make_shared<const jobs::RecipeBook>();
+  PIXMILL_API_TRY(jobs::NewJob job, read_form(upload, *recipes));
   job.id = id;
-  const auto good = co_await check_table(upload, job);
-  if (!good) co_return refuse(good.error());
+  PIXMILL_API_TRY(job.row_names, co_await check_table(upload, job, recipes));
   PIXMILL_API_TRY(job.recipe, co_await settle_watermark(context_, job.recipe, std::move(upload.watermark)));
   PIXMILL_API_TRY(const auto created, co_await start_job(context_, std::move(job), std::move(*upload.file)));
   auto response = document(201, created);

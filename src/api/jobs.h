@@ -1,8 +1,13 @@
 // /v1/jobs: submit, list, look, cancel, retry, and what became of a job's webhooks. Lives on the loop.
 #pragma once
 
+#include <memory>
+#include <vector>
+
 #include "api/context.h"
 #include "http/router.h"
+#include "jobs/model.h"
+#include "jobs/recipe_book.h"
 
 namespace pixmill::api {
 
@@ -20,8 +25,10 @@ class Jobs {
   [[nodiscard]] Task<Checked<http::Response>> deliveries(http::Request& request);
   [[nodiscard]] Task<Checked<http::Response>> resend(http::Request& request);
 
-  [[nodiscard]] Checked<jobs::NewJob> read_form(const Upload& upload) const;
-  [[nodiscard]] Task<Checked<void>> check_table(const Upload& upload, const jobs::NewJob& job);
+  [[nodiscard]] Checked<jobs::NewJob> read_form(const Upload& upload, const jobs::RecipeBook& recipes) const;
+  // What the rows' names for recipes stand for.
+  [[nodiscard]] Task<Checked<std::vector<jobs::NamedRecipe>>> check_table(
+      const Upload& upload, const jobs::NewJob& job, std::shared_ptr<const jobs::RecipeBook> recipes);
   [[nodiscard]] http::Response document(int status, const jobs::Job& job) const;
 
   Context& context_;

@@ -93,18 +93,22 @@ Task<Checked<JobId>> Legacy::accept(http::Request& request) {
   job.origin = jobs::JobOrigin::kLegacyUpload;
   job.name_template = context_.options.legacy_name_template;
   const std::string recipe = upload->field("recipe");
-  PIXMILL_API_TRY(job.recipe, check_recipe(recipe.empty() ? context_.options.default_recipe : recipe));
+  const auto recipes = std::make_shared<const jobs::RecipeBook>();
+  PIXMILL_API_TRY(auto choice, check_recipe(recipe.empty() ? context_.options.default_recipe : recipe, *recipes));
+  job.recipe = std::move(choice.text);
+  job.recipe_name = std::move(choice.name);
+  // Tables that were made for the original may have such columns for their own ends.
+  PIXMILL_API_TRY(job.overrides, parse_flag("overrides", upload->field("overrides")));
   PIXMILL_API_TRY(job.webhook_url, check_webhook_url(upload->field("webhook_url"), context_.parts.policy));
 
-  jobs::TableOptions table;
-  table.dialect = jobs::TableDialect::kOriginal;
-  table.file_name = upload->file->name;
-  const auto report = co_await context_.parts.ingest.check(upload->file->spool.path(), std::move(table));
+  auto table = table_options(job, *upload->file, recipes);
+  auto report = co_await context_.parts.ingest.check(upload->file->spool.path(), std::move(table));
   if (!report) {
     const Problem problem = table_problem(report.error());
     co_return refuse(problem.status == 422 ? bad_upload(report.error().message) : problem);
   }
   if (report->bad_rows > 0) co_return refuse(bad_table(*report));
+  job.row_names = std::move(report->named_recipes);
 
   PIXMILL_API_TRY(job.recipe, co_await settle_watermark(context_, job.recipe, std::move(upload->watermark)));
   PIXMILL_API_TRY(const auto created, co_await start_job(context_, std::move(job), std::move(*upload->file)));

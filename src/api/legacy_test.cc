@@ -71,6 +71,26 @@ TEST(LegacyUpload, TakesARecipeAndAWebhook) {
   EXPECT_EQ(job.webhook_url, "https://hooks.test/api/webhook");
 }
 
+// Tables that were made for the original may have such columns for ends of their own.
+TEST(LegacyUpload, ColumnsChangeTheRecipeOnlyWhenAsked) {
+  ApiServer server;
+  const std::string theirs =
+      "S.No.,Product Name,Input Image Urls,name,format,width\r\n1,SKU1,https://a.test/x.jpg,Chair,A4,12.5 cm\r\n";
+  const auto response = upload(server, theirs);
+  ASSERT_EQ(response.status, 201) << response.body;
+  const auto id = text_of(parsed(response), "request_id");
+  EXPECT_EQ(server.ingested(id).row_recipes, 0U);
+
+  EXPECT_EQ(error_of(server.post_form("/imgproc/upload", {{"file", theirs, "products.csv"}, {"overrides", "true"}})),
+            "Invalid width found at row 1: 12.5 cm (use a number of pixels from 1 to 65535)");
+  const std::string ours =
+      "S.No.,Product Name,Input Image "
+      "Urls,format\r\n1,SKU1,https://a.test/x.jpg,png\r\n2,SKU2,https://a.test/y.jpg,\r\n";
+  const auto asked = server.post_form("/imgproc/upload", {{"file", ours, "products.csv"}, {"overrides", "true"}});
+  ASSERT_EQ(asked.status, 201) << asked.body;
+  EXPECT_EQ(server.ingested(text_of(parsed(asked), "request_id")).row_recipes, 1U);
+}
+
 TEST(LegacyUpload, UsesTheDefaultRecipeItWasTold) {
   ApiOptions options;
   options.default_recipe = "format=png";

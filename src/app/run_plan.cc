@@ -57,6 +57,8 @@ jobs::TableOptions table_options(const InputSet& set, const RunOptions& options)
   jobs::TableOptions table;
   table.url_column = options.url_column;
   table.file_name = fs::path(set.table_path).filename().string();
+  table.overrides = options.overrides;
+  table.recipes = options.recipes;
   return table;
 }
 
@@ -85,13 +87,14 @@ Result<void> check_table_header(const InputSet& set, const RunOptions& options) 
 
 Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool several) {
   SetPlan plan;
-  PIXMILL_TRY(auto recipe, image::parse_recipe(options.recipe));
+  PIXMILL_TRY(plan.recipe, options.recipes->resolve(options.recipe));
+  PIXMILL_TRY(auto recipe, image::parse_recipe(plan.recipe.text));
   PIXMILL_TRY(const auto watermark, read_watermark(options.watermark, recipe));
   if (watermark) {
     plan.watermark = watermark->bytes;
     pipeline::name_upload(recipe, watermark->sha256);
+    plan.recipe.text = image::canonical_text(recipe);
   }
-  plan.recipe = image::canonical_text(recipe);
   PIXMILL_TRY(plan.headers, parse_headers(options.headers));
   plan.blob_prefix = several ? set.name + "/images/" : "images/";
   plan.result_folder = several ? options.output_folder + "/" + set.name : options.output_folder;
@@ -100,6 +103,7 @@ Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool se
   std::string default_name = "{source_stem}.{ext}";
   if (!set.table_path.empty()) {
     plan.table = table_options(set, options);
+    plan.table.recipe = plan.recipe;
     PIXMILL_TRY(const auto table, jobs::TableReader::open(set.table_path, plan.table));
     columns = table->columns();
     if (table->product_column() >= 0) default_name = "{product}-{index}.{ext}";
@@ -112,8 +116,10 @@ Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool se
 Result<std::string> set_digest(const InputSet& set, const SetPlan& plan, const RunOptions& options,
                                std::stop_token stop) {
   PIXMILL_TRY(const auto content, content_digest(set, std::move(stop)));
-  return to_hex(sha256(fmt::format("{}\n{}\n{}\n{}\n{}", content, plan.recipe, plan.name_template, options.url_column,
-                                   options.skip_invalid)));
+  // Jobs of folders from before there were overrides are known again.
+  return to_hex(
+      sha256(fmt::format("{}\n{}\n{}\n{}\n{}{}", content, plan.recipe.text, plan.name_template, options.url_column,
+                         options.skip_invalid, options.overrides ? "" : "\nno overrides")));
 }
 
 Result<jobs::NewRow> picture_row(const LocalPicture& picture, std::uint64_t row, const std::string& name_template) {

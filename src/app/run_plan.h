@@ -20,7 +20,7 @@ namespace pixmill::app {
 struct RunOptions;
 
 struct SetPlan {
-  std::string recipe;     // canonical
+  jobs::RecipeChoice recipe;
   std::string watermark;  // the uploaded file's bytes, which the recipe names by their digest; "" for none
   std::string name_template;
   std::string blob_prefix;    // below the output folder: "images/"

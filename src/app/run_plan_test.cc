@@ -27,12 +27,28 @@ TEST_F(RunPlan, NamesFollowTheKindOfTable) {
   EXPECT_EQ(original->name_template, "{product}-{index}.{ext}");
   EXPECT_EQ(original->blob_prefix, "images/");
   EXPECT_EQ(original->result_folder, "out");
-  EXPECT_EQ(original->recipe, "format=jpeg quality=50");
+  EXPECT_EQ(original->recipe.name, "compress@1");
+  EXPECT_EQ(original->recipe.text, "format=jpeg quality=50");
   const auto plain = plan_set(table("url\nhttp://a/x.jpg\n"), options(), true);
   ASSERT_TRUE(plain);
   EXPECT_EQ(plain->name_template, "{source_stem}.{ext}");
   EXPECT_EQ(plain->blob_prefix, "feed/images/");
   EXPECT_EQ(plain->result_folder, "out/feed");
+}
+
+TEST_F(RunPlan, TablesMayChangeTheRecipeUnlessToldOtherwise) {
+  auto with = options();
+  with.recipe = "web";
+  const auto set = table("url,width\nhttp://a/x.jpg,80\n");
+  const auto plan = plan_set(set, with, false);
+  ASSERT_TRUE(plan);
+  EXPECT_TRUE(plan->table.overrides);
+  EXPECT_EQ(plan->table.recipe, plan->recipe);
+  EXPECT_EQ(plan->recipe.name, "web@1");
+  auto without = with;
+  without.overrides = false;
+  EXPECT_FALSE(plan_set(set, without, false)->table.overrides);
+  EXPECT_NE(set_digest(set, *plan, with).value(), set_digest(set, *plan, without).value());
 }
 
 TEST_F(RunPlan, ATablesHeaderIsCheckedByItself) {

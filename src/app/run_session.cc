@@ -48,6 +48,7 @@ struct SetWork {
   SetPlan plan;
   std::string digest;
   std::optional<Error> ingest_error;
+  std::vector<jobs::NamedRecipe> row_names = {};  // that a new table's rows ask for
 };
 
 // The job whose results a folder holds: the newest that may have some.
@@ -93,7 +94,7 @@ class RunSession {
   Task<Result<jobs::Job>> resume(jobs::Job job, const SetWork& work);
   Task<Result<void>> abandon(jobs::Job job);
   Task<Result<jobs::Job>> create(const SetWork& work);
-  Task<Result<void>> check_rows(const InputSet& set, const SetPlan& plan);
+  Task<Result<void>> check_rows(SetWork& work);
   Task<void> ingest(JobId job, std::shared_ptr<SetWork> work);
   Task<Result<void>> ingest_pictures(JobId job, const InputSet& set, const SetPlan& plan);
   Task<Result<jobs::Job>> watch(JobId job, const SetWork& work);
@@ -247,7 +248,7 @@ Task<Result<jobs::Job>> RunSession::find_or_create(SetWork& work) {
                     "names have changed since. Choose another folder, or say --replace to start anew in this one",
                     options_.output_folder, other->name, format_count(other->total), other->recipe));
   }
-  if (!work.set.table_path.empty()) PIXMILL_CO_RETURN_IF_ERROR(co_await check_rows(work.set, work.plan));
+  if (!work.set.table_path.empty()) PIXMILL_CO_RETURN_IF_ERROR(co_await check_rows(work));
   for (const auto& job : known) {
     const bool unfinished = job.blob_prefix == work.plan.blob_prefix && !jobs::is_terminal(job.state);
     if (unfinished) PIXMILL_CO_RETURN_IF_ERROR(co_await abandon(job));
@@ -298,7 +299,7 @@ Task<Result<jobs::Job>> RunSession::create(const SetWork& work) {
   jobs::NewJob job{.id = JobId{Uuid::random()},
                    .origin = jobs::JobOrigin::kRun,
                    .name = work.set.name,
-                   .recipe = plan.recipe,
+                   .recipe = plan.recipe.text,
                    .webhook_url = {},
                    .headers = plan.headers,
                    .name_template = plan.name_template,
@@ -307,7 +308,10 @@ Task<Result<jobs::Job>> RunSession::create(const SetWork& work) {
                    .source_digest = work.digest,
                    .url_column = options_.url_column,
                    .invalid_rows = options_.skip_invalid ? jobs::InvalidRows::kSkip : jobs::InvalidRows::kReject,
-                   .priority = 0};
+                   .priority = 0,
+                   .recipe_name = plan.recipe.name,
+                   .overrides = options_.overrides,
+                   .row_names = work.row_names};
   const JobId id = job.id;
   if (!plan.watermark.empty()) {
     PIXMILL_CO_TRY([[maybe_unused]] const auto digest, co_await runtime_->watermarks().keep(plan.watermark));
@@ -317,11 +321,13 @@ Task<Result<jobs::Job>> RunSession::create(const SetWork& work) {
 }
 
 // Names every bad row before anything is fetched.
-Task<Result<void>> RunSession::check_rows(const InputSet& set, const SetPlan& plan) {
+Task<Result<void>> RunSession::check_rows(SetWork& work) {
+  const auto& set = work.set;
   const auto show = [this, &set](std::uint64_t rows) { reporter_.checking(set.name, rows); };
-  const auto checked = co_await runtime_->ingest().check(set.table_path, plan.table, show);
+  auto checked = co_await runtime_->ingest().check(set.table_path, work.plan.table, show);
   if (!checked) co_return input_error(checked.error());
   const auto& report = *checked;
+  work.row_names = std::move(checked->named_recipes);
   if (report.bad_rows == 0 || options_.skip_invalid) co_return Result<void>{};
   for (std::size_t i = 0; i < std::min(kBadRowsShown, report.problems.size()); ++i) {
     std::fprintf(stderr, "  %s\n", report.problems[i].message.c_str());

@@ -12,6 +12,7 @@
 #include "app/runtime.h"
 #include "app/settings.h"
 #include "base/task.h"
+#include "jobs/recipe_book.h"
 #include "jobs/result_files.h"
 
 namespace pixmill::app {
@@ -25,11 +26,13 @@ struct RunOptions {
   std::string url_column;
   std::vector<std::string> headers;  // "Host: Name: value"
   bool skip_invalid = false;
+  bool overrides = true;  // columns of a table may change the recipe row by row
   bool retry_failed = false;
   bool replace = false;  // forget another job that lies in the folder
   bool json = false;     // the final job document on standard output
   jobs::CellSafety cells = jobs::CellSafety::kSpreadsheet;
   ProgressMode progress = ProgressMode::kAuto;
+  std::shared_ptr<const jobs::RecipeBook> recipes = std::make_shared<const jobs::RecipeBook>();
 };
 
 // Blocking: runs its own loop. Everything the user needs to know has been said when it returns.

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "image/recipe.h"
 #include "jobs/table_reader.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -17,6 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   options.dialect = (choice & 1) != 0 ? TableDialect::kOriginal : TableDialect::kAny;
   options.file_name = std::string(kNames[(choice >> 1) & 3]);
   if ((choice & 8) != 0) options.url_column = "photo";
+  options.overrides = (choice & 16) != 0;
+  options.recipe = {.text = "format=jpeg quality=50 resize=800x600:cover", .name = "shop@1"};
   options.unpacked_bytes_max = 4u << 20;  // keeps a bomb's run short
 
   const std::string bytes(reinterpret_cast<const char*>(data + 1), size - 1);
@@ -32,6 +35,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!row || !*row) return 0;
     PIXMILL_CHECK((*row)->row == expected && (*row)->cells.size() == columns);
     PIXMILL_CHECK((*row)->urls.empty() == !(*row)->problems.empty());
+    PIXMILL_CHECK(options.overrides || ((*row)->recipe == nullptr && (*row)->name.empty()));
+    if ((*row)->recipe) {
+      // What a worker reads from the store is what was meant.
+      const auto recipe = pixmill::image::parse_recipe((*row)->recipe->text);
+      PIXMILL_CHECK(recipe && pixmill::image::canonical_text(*recipe) == (*row)->recipe->text);
+    }
     for (const auto& cell : (*row)->cells) PIXMILL_CHECK(pixmill::is_valid_utf8(cell));
     for (const auto& problem : (*row)->problems) {
       PIXMILL_CHECK(problem.row == expected && pixmill::is_valid_utf8(problem.message));

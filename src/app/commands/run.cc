@@ -68,6 +68,8 @@ void add_run_command(CLI::App& cli, Action& action) {
                    "headers")
       ->type_name("HEADER");
   command->add_flag("--skip-invalid", flags->run.skip_invalid, "Do the good rows when some are invalid");
+  command->add_flag("!--no-overrides", flags->run.overrides,
+                    "Columns called recipe, width, height, format, quality and name mean nothing special");
   command->add_flag("--retry-failed", flags->run.retry_failed, "Try the failed pictures of a finished job again");
   command->add_flag("--replace", flags->run.replace,
                     "Start anew in a folder that holds another job's or finished results");

@@ -25,6 +25,8 @@ struct ValidateFlags {
   std::string file;
   std::string url_column;
   bool original = false;
+  bool overrides = false;     // of --original, which has none unless asked
+  bool no_overrides = false;  // of the others
   bool json = false;
 };
 
@@ -45,6 +47,7 @@ ExitCode validate(const ValidateFlags& flags) {
   jobs::TableOptions options;
   options.dialect = flags.original ? jobs::TableDialect::kOriginal : jobs::TableDialect::kAny;
   options.url_column = flags.url_column;
+  options.overrides = flags.original ? flags.overrides : !flags.no_overrides;
   options.file_name = std::filesystem::path(flags.file).filename().string();
   const bool is_stdin = flags.file == "-";
   if (is_stdin) options.file_name = "";
@@ -75,6 +78,10 @@ void add_validate_command(CLI::App& cli, Action& action) {
   command->add_option("--url-column", flags->url_column, "The column that holds the image URLs");
   command->add_flag("--original", flags->original,
                     "Ask for S.No., Product Name and Input Image Urls, as /imgproc/upload does");
+  auto* on = command->add_flag("--overrides", flags->overrides,
+                               "With --original: check columns called recipe, width, height, format, quality, name");
+  command->add_flag("--no-overrides", flags->no_overrides, "Without --original: do not check those columns")
+      ->excludes(on);
   command->add_flag("--json", flags->json, "Print the report as JSON");
   command->callback([flags, &action] { action = [flags] { return validate(*flags); }; });
 }
