@@ -59,6 +59,16 @@ struct RecipeChoice {
   bool operator==(const RecipeChoice&) const = default;
 };
 
+// One version of a recipe that a user gave a name to. It never changes, but for being removed.
+struct SavedRecipe {
+  std::string name;
+  int version = 1;   // from 1
+  std::string text;  // canonical
+  TimePoint created_at;
+  bool removed = false;  // the name no longer stands for it
+  bool operator==(const SavedRecipe&) const = default;
+};
+
 // What a table's rows call a recipe, and what that stood for when the job came in.
 struct NamedRecipe {
   std::string written;  // "shop"

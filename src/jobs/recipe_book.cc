@@ -35,6 +35,23 @@ Result<RecipeChoice> in_words(std::string_view text) {
   return choice;
 }
 
+RecipeEntry built_in_entry(const image::BuiltInRecipe& built_in) {
+  const auto choice = in_words(built_in.text);
+  PIXMILL_CHECK(choice.has_value());
+  return {.recipe = {.name = std::string(built_in.name),
+                     .version = kBuiltInVersion,
+                     .text = choice->text,
+                     .created_at = {},
+                     .removed = false},
+          .built_in = true,
+          .summary = std::string(built_in.summary),
+          .versions = {kBuiltInVersion}};
+}
+
+RecipeEntry own_entry(const SavedRecipe& recipe, std::vector<int> versions) {
+  return {.recipe = recipe, .built_in = false, .summary = {}, .versions = std::move(versions)};
+}
+
 }  // namespace
 
 bool is_recipe_name(std::string_view text) {
@@ -60,6 +77,62 @@ std::string versioned_name(std::string_view name, int version) { return fmt::for
 
 RecipeBook::RecipeBook(std::vector<NamedRecipe> named) {
   for (auto& recipe : named) named_.insert_or_assign(std::move(recipe.written), std::move(recipe.recipe));
+}
+
+RecipeBook::RecipeBook(const std::vector<SavedRecipe>& saved) {
+  for (const auto& recipe : saved) {
+    const RecipeChoice choice{.text = recipe.text, .name = versioned_name(recipe.name, recipe.version)};
+    named_.insert_or_assign(choice.name, choice);
+    if (!recipe.removed) named_.insert_or_assign(recipe.name, choice);
+  }
+}
+
+std::vector<RecipeEntry> list_recipes(const std::vector<SavedRecipe>& saved) {
+  std::vector<RecipeEntry> list;
+  for (const auto& built_in : image::built_in_recipes()) list.push_back(built_in_entry(built_in));
+  std::vector<int> versions;
+  for (std::size_t i = 0; i < saved.size(); ++i) {
+    versions.push_back(saved[i].version);
+    const bool is_latest = i + 1 == saved.size() || saved[i + 1].name != saved[i].name;
+    if (!is_latest) continue;
+    if (!saved[i].removed) list.push_back(own_entry(saved[i], versions));
+    versions.clear();
+  }
+  return list;
+}
+
+Result<RecipeEntry> find_recipe(const std::vector<SavedRecipe>& saved, std::string_view name,
+                                std::optional<int> version) {
+  if (!is_recipe_name(name)) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("\"{}\" is no name of a recipe; use {}", replace_invalid_utf8(name), kRecipeNameAllowed));
+  }
+  if (const auto* built_in = find_built_in(name); built_in != nullptr && version.value_or(1) == kBuiltInVersion) {
+    return built_in_entry(*built_in);
+  }
+  std::vector<int> versions;
+  const SavedRecipe* found = nullptr;
+  for (const auto& recipe : saved) {
+    if (recipe.name != name) continue;
+    versions.push_back(recipe.version);
+    if (version ? recipe.version == *version : !recipe.removed) found = &recipe;
+  }
+  if (found != nullptr) return own_entry(*found, std::move(versions));
+  if (!version || versions.empty()) {
+    return fail(ErrorCode::kNotFound, fmt::format("There is no recipe '{}'.", name));
+  }
+  return fail(ErrorCode::kNotFound,
+              fmt::format("The recipe '{}' has no version {}; it has 1 to {}.", name, *version, versions.back()));
+}
+
+Result<void> check_own_recipe_name(std::string_view name) {
+  if (!is_recipe_name(name)) {
+    return fail(ErrorCode::kInvalidArgument, fmt::format("\"{}\" cannot be the name of a recipe; use {}",
+                                                         replace_invalid_utf8(name), kRecipeNameAllowed));
+  }
+  if (find_built_in(name) == nullptr) return {};
+  return fail(ErrorCode::kInvalidArgument,
+              fmt::format("\"{}\" is built in and stays what it is; use another name", name));
 }
 
 Result<RecipeChoice> RecipeBook::resolve(std::string_view text) const {

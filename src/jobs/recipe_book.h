@@ -33,12 +33,32 @@ struct RecipeReference {
 // "shop@2"
 [[nodiscard]] std::string versioned_name(std::string_view name, int version);
 
+// What people look at: one version of a built-in recipe or of one of the user's own.
+struct RecipeEntry {
+  SavedRecipe recipe;  // created_at is the beginning of time for a built-in one
+  bool built_in = false;
+  std::string summary;        // one line for people
+  std::vector<int> versions;  // of this name, ascending
+};
+
+// The latest of every name: first the built-in ones, then the user's own by name. `saved` as RecipeStore gives it.
+[[nodiscard]] std::vector<RecipeEntry> list_recipes(const std::vector<SavedRecipe>& saved);
+// One of them; a version of a removed name is found by its number. Errors: kInvalidArgument for what cannot be a name,
+// kNotFound with what there is.
+[[nodiscard]] Result<RecipeEntry> find_recipe(const std::vector<SavedRecipe>& saved, std::string_view name,
+                                              std::optional<int> version);
+
+// Whether a user may call a recipe of his own that. Errors: kInvalidArgument; the message says what is allowed.
+[[nodiscard]] Result<void> check_own_recipe_name(std::string_view name);
+
 class RecipeBook {
  public:
   // The built-in recipes alone.
   RecipeBook() = default;
   // Those, and what was written down of others before: for a job that must go on as it began.
   explicit RecipeBook(std::vector<NamedRecipe> named);
+  // Those, and the user's own as RecipeStore gives them.
+  explicit RecipeBook(const std::vector<SavedRecipe>& saved);
 
   // What `text` stands for: a name, or a recipe in either spelling. Errors: kInvalidArgument; the message names the
   // field or the name, the value and what is allowed.

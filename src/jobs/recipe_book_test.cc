@@ -58,6 +58,63 @@ TEST(RecipeBook, RefusesWhatCouldNotBeReadAgain) {
   EXPECT_THAT(error_of(RecipeBook(), "brightness=0.0000001"), AllOf(HasSubstr("brightness"), HasSubstr("1e-07")));
 }
 
+SavedRecipe saved(const std::string& name, int version, const std::string& text, bool removed = false) {
+  return {.name = name, .version = version, .text = text, .created_at = {}, .removed = removed};
+}
+
+const std::vector<SavedRecipe> kSaved = {saved("gone", 1, "format=gif", true), saved("shop", 1, "format=png", true),
+                                         saved("shop", 2, "format=webp"), saved("shop", 3, "format=avif")};
+
+TEST(RecipeBook, KnowsTheUsersOwn) {
+  const RecipeBook book(kSaved);
+  EXPECT_EQ(book.resolve("shop"), (RecipeChoice{.text = "format=avif", .name = "shop@3"}));
+  EXPECT_EQ(book.resolve("shop@1"), (RecipeChoice{.text = "format=png", .name = "shop@1"}));
+  EXPECT_EQ(book.resolve("gone@1")->text, "format=gif") << "by its number, as long as anyone asks";
+  EXPECT_THAT(error_of(book, "gone"), HasSubstr("lossless, shop")) << "it is no name any more";
+  EXPECT_EQ(book.resolve("web")->name, "web@1");
+}
+
+TEST(ListRecipes, ShowsTheLatestOfEveryName) {
+  const auto list = list_recipes(kSaved);
+  ASSERT_EQ(list.size(), 6u);
+  EXPECT_EQ(list[0].recipe.name, "compress");
+  EXPECT_TRUE(list[0].built_in);
+  EXPECT_EQ(list[0].summary, "JPEG of quality 50 at the size it has");
+  EXPECT_EQ(list[5].recipe, kSaved[3]);
+  EXPECT_FALSE(list[5].built_in);
+  EXPECT_THAT(list[5].versions, ::testing::ElementsAre(1, 2, 3));
+  EXPECT_EQ(list_recipes({}).size(), 5u);
+}
+
+TEST(FindRecipe, FindsVersionsByTheirNumber) {
+  EXPECT_EQ(find_recipe(kSaved, "shop", std::nullopt)->recipe.version, 3);
+  EXPECT_EQ(find_recipe(kSaved, "shop", 1)->recipe, kSaved[1]);
+  EXPECT_EQ(find_recipe(kSaved, "gone", 1)->recipe, kSaved[0]);
+  EXPECT_EQ(find_recipe(kSaved, "web", 1)->recipe.text, "format=webp quality=80 resize=1600x1600");
+}
+
+TEST(FindRecipe, SaysWhatThereIsNot) {
+  const auto refused = [](std::string_view name, std::optional<int> version) {
+    const auto found = find_recipe(kSaved, name, version);
+    EXPECT_FALSE(found.has_value());
+    return found ? Error{} : found.error();
+  };
+  EXPECT_EQ(refused("nothing", std::nullopt).code, ErrorCode::kNotFound);
+  EXPECT_EQ(refused("gone", std::nullopt).code, ErrorCode::kNotFound);
+  EXPECT_EQ(refused("shop", 4).code, ErrorCode::kNotFound);
+  EXPECT_THAT(refused("shop", 4).message, HasSubstr("no version 4; it has 1 to 3"));
+  EXPECT_EQ(refused("web", 2).code, ErrorCode::kNotFound);
+  EXPECT_EQ(refused("No Name", std::nullopt).code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(refused("\xff", std::nullopt).code, ErrorCode::kInvalidArgument);
+}
+
+TEST(OwnRecipeName, IsNotABuiltInOne) {
+  EXPECT_TRUE(check_own_recipe_name("shop").has_value());
+  EXPECT_THAT(check_own_recipe_name("web").error().message, HasSubstr("\"web\" is built in"));
+  EXPECT_THAT(check_own_recipe_name("Shop").error().message, HasSubstr("lower-case"));
+  EXPECT_EQ(check_own_recipe_name("").error().code, ErrorCode::kInvalidArgument);
+}
+
 TEST(RecipeReference, IsANameWithOrWithoutAVersion) {
   for (const std::string_view good : {"a", "0", "shop", "a-b_c", "shop@1", "shop@999999999"}) {
     EXPECT_TRUE(parse_recipe_reference(good).has_value()) << good;

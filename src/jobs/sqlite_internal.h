@@ -18,6 +18,8 @@
 #include "jobs/key_table.h"
 #include "jobs/model.h"
 #include "jobs/outbox.h"
+#include "jobs/recipe_store.h"
+#include "jobs/sqlite_recipes.h"
 #include "jobs/sqlite_statements.h"
 #include "jobs/sqlite_store.h"
 
@@ -152,6 +154,9 @@ class Writer {
   [[nodiscard]] Result<void> resend(const std::string& event_id);
   [[nodiscard]] Result<void> set_setting(const std::string& name, const std::string& value);
 
+  [[nodiscard]] Result<RecipeSaved> save_recipe(const std::string& name, const std::string& text);
+  [[nodiscard]] Result<void> remove_recipe(const std::string& name);
+
  private:
   struct Batch;
   struct Pick;
@@ -243,6 +248,7 @@ class Reader {
   [[nodiscard]] Result<std::vector<Delivery>> deliveries(const JobId& id);
   [[nodiscard]] Result<std::uint64_t> open_deliveries();
   [[nodiscard]] Result<std::optional<std::string>> setting(const std::string& name);
+  [[nodiscard]] Result<std::vector<SavedRecipe>> saved_recipes();
 
  private:
   template <class Work>

@@ -33,6 +33,11 @@ constexpr Named kStatements[] = {
     PLAN(kJobByDigest),
     PLAN(kLastTurn),
     PLAN(kInsertJob),
+    PLAN(kLatestRecipe),
+    PLAN(kMeasureRecipes),
+    PLAN(kInsertSavedRecipe),
+    PLAN(kRemoveRecipe),
+    PLAN(kSavedRecipes),
     PLAN(kInsertRowName),
     PLAN(kRowNames),
     PLAN(kInsertRecipe),
@@ -134,6 +139,8 @@ const std::map<std::string_view, std::string> kAllowed = {
     {"kDueDeliveries", "USE TEMP B-TREE FOR ORDER BY"},                        // of one claim
     {"kPing", "SCAN jobs USING COVERING INDEX sqlite_autoindex_jobs_1"},       // its first row
     {"kNextDelivery", "SCAN deliveries USING COVERING INDEX deliveries_due"},  // up to the first that is not held
+    {"kMeasureRecipes", "SCAN recipes"},                                       // bounded: kSavedRecipesMax
+    {"kSavedRecipes", "SCAN recipes"},                                         // likewise
     {"kOpenDeliveries", "SCAN deliveries USING COVERING INDEX deliveries_due"},
 };
 

@@ -57,6 +57,16 @@ inline constexpr std::string_view kSetState = "UPDATE jobs SET state = ?2 WHERE 
 inline constexpr std::string_view kNoteRejection =
     "UPDATE jobs SET state = 'cancelling', error_code = ?2, error_message = ?3 WHERE job_no = ?1";
 
+// --- Recipes that users gave names to ---
+inline constexpr std::string_view kLatestRecipe =
+    "SELECT name, version, recipe, created_at, removed FROM recipes WHERE name = ?1 ORDER BY version DESC LIMIT 1";
+inline constexpr std::string_view kMeasureRecipes = "SELECT COUNT(*), COALESCE(SUM(LENGTH(recipe)), 0) FROM recipes";
+inline constexpr std::string_view kInsertSavedRecipe =
+    "INSERT INTO recipes (name, version, recipe, created_at) VALUES (?1, ?2, ?3, ?4)";
+inline constexpr std::string_view kRemoveRecipe = "UPDATE recipes SET removed = 1 WHERE name = ?1 AND removed = 0";
+inline constexpr std::string_view kSavedRecipes =
+    "SELECT name, version, recipe, created_at, removed FROM recipes ORDER BY name, version";
+
 // --- Claims ---
 inline constexpr std::string_view kRunnableJobs =
     "SELECT job_no, priority FROM jobs INDEXED BY jobs_runnable WHERE state IN ('ingesting', 'running') AND "

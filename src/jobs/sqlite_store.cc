@@ -1,8 +1,11 @@
 #include "jobs/sqlite_store.h"
 
+#include <filesystem>
+
 #include "base/blocking_thread.h"
 #include "db/migrate.h"
 #include "jobs/sqlite_internal.h"
+#include "jobs/sqlite_recipes.h"
 #include "sqlite_migrations.h"
 
 namespace pixmill::jobs {
@@ -18,7 +21,7 @@ constexpr std::int64_t kApplicationId = 0x50584d4c;
 
 // Puts the two halves on their threads. The verbs are plain functions that return the thread's task; the work is a
 // named closure that owns its arguments.
-class Store final : public JobStore, public Outbox {
+class Store final : public JobStore, public Outbox, public RecipeStore {
  public:
   Store(std::unique_ptr<Writer> writer, std::unique_ptr<Reader> reader)
       : writer_(std::move(writer)), reader_(std::move(reader)) {}
@@ -123,6 +126,17 @@ class Store final : public JobStore, public Outbox {
         [name = std::move(name), value = std::move(value)](Writer& writer) { return writer.set_setting(name, value); });
   }
 
+  Task<Result<RecipeSaved>> save_recipe(std::string name, std::string text) override {
+    return write(
+        [name = std::move(name), text = std::move(text)](Writer& writer) { return writer.save_recipe(name, text); });
+  }
+  Task<Result<void>> remove_recipe(std::string name) override {
+    return write([name = std::move(name)](Writer& writer) { return writer.remove_recipe(name); });
+  }
+  Task<Result<std::vector<SavedRecipe>>> saved_recipes() override {
+    return read([](Reader& reader) { return reader.saved_recipes(); });
+  }
+
  private:
   struct Chunk {
     JobId job;
@@ -195,12 +209,54 @@ Result<void> check_ours(db::Database& database) {
   return database.execute("PRAGMA application_id=1347964236");
 }
 
+constexpr std::string_view kReadVersion = "PRAGMA user_version";
+constexpr std::int64_t kFirstVersionWithRecipes = 3;
+
+Result<db::Database> open_ours(const std::string& path) {
+  PIXMILL_TRY(auto database, db::Database::open(path, db::OpenMode::kWriter));
+  PIXMILL_RETURN_IF_ERROR(check_ours(database));
+  PIXMILL_RETURN_IF_ERROR(db::migrate(database, generated::k_sqlite_migrations));
+  return database;
+}
+
+template <class Work>
+std::invoke_result_t<Work&, db::Database&> change_durably(const std::string& path, Work work) {
+  PIXMILL_TRY(auto database, open_ours(path));
+  PIXMILL_RETURN_IF_ERROR(database.execute("PRAGMA synchronous=FULL"));
+  PIXMILL_TRY(auto transaction, db::Transaction::begin(database));
+  auto result = work(database);
+  if (!result) return result;
+  PIXMILL_RETURN_IF_ERROR(transaction.commit());
+  return result;
+}
+
 }  // namespace
 
+Result<std::vector<SavedRecipe>> read_saved_recipes(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return std::vector<SavedRecipe>();
+  PIXMILL_TRY(auto database, db::Database::open(path, db::OpenMode::kReader));
+  PIXMILL_TRY(const auto application, one_number(database, kReadApplicationId));
+  if (application != kApplicationId) {
+    return fail(ErrorCode::kConflict, "The database file belongs to another program.");
+  }
+  PIXMILL_TRY(const auto version, one_number(database, kReadVersion));
+  if (version < kFirstVersionWithRecipes) return std::vector<SavedRecipe>();
+  return sqlite::load_saved_recipes(database);
+}
+
+Result<RecipeSaved> save_recipe_in(const std::string& path, const Clock& clock, const std::string& name,
+                                   const std::string& text) {
+  const sqlite::NewVersion wanted{.name = name, .text = text, .at = clock.now()};
+  return change_durably(path, [&](db::Database& database) { return sqlite::save_recipe(database, wanted); });
+}
+
+Result<void> remove_recipe_in(const std::string& path, const std::string& name) {
+  return change_durably(path, [&](db::Database& database) { return sqlite::remove_recipe(database, name); });
+}
+
 Result<SqliteStore> open_sqlite_store(const Clock& clock, SqliteOptions options) {
-  PIXMILL_TRY(auto writing, db::Database::open(options.path, db::OpenMode::kWriter));
-  PIXMILL_RETURN_IF_ERROR(check_ours(writing));
-  PIXMILL_RETURN_IF_ERROR(db::migrate(writing, generated::k_sqlite_migrations));
+  PIXMILL_TRY(auto writing, open_ours(options.path));
   const auto master_key = options.master_key;
   const auto path = options.path;
   auto writer = std::make_unique<Writer>(clock, std::move(writing), std::move(options));
@@ -209,6 +265,7 @@ Result<SqliteStore> open_sqlite_store(const Clock& clock, SqliteOptions options)
   PIXMILL_TRY(auto reading, db::Database::open(path, db::OpenMode::kReader));
   auto store = std::make_unique<Store>(std::move(writer), std::make_unique<Reader>(std::move(reading), master_key));
   opened.outbox = store.get();
+  opened.recipes = store.get();
   opened.jobs = std::move(store);
   return opened;
 }

@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "jobs/job_store.h"
 #include "jobs/outbox.h"
+#include "jobs/recipe_store.h"
 
 namespace pixmill::jobs {
 
@@ -28,11 +29,13 @@ struct SqliteOptions {
   // append_rows answers kTooLarge above.
   std::uint64_t items_per_job_max = kItemsPerJobMax;
   std::uint64_t recipes_per_job_max = kRecipesPerJobMax;
+  std::uint64_t saved_recipes_max = kSavedRecipesMax;  // save_recipe answers kTooLarge above
 };
 
 struct SqliteStore {
   std::unique_ptr<JobStore> jobs;
-  Outbox* outbox = nullptr;  // the same object
+  Outbox* outbox = nullptr;        // the same object
+  RecipeStore* recipes = nullptr;  // likewise
   // Items that were leased when the previous process died. Holding the folder's lock proves that nobody else lives, so
   // their leases were released at opening; their blobs may lie in the store without a row.
   std::vector<ClaimedItem> interrupted;
@@ -41,5 +44,16 @@ struct SqliteStore {
 // Migrates. Blocking; call before the loop runs. `clock` must outlive the store.
 // Errors: kConflict for a newer schema or a file that is not ours, kIo, kDiskFull.
 [[nodiscard]] Result<SqliteStore> open_sqlite_store(const Clock& clock, SqliteOptions options);
+
+// For commands beside a server: the named recipes of its database, whether it runs or not; none where there is no
+// database, or one from before there were any. Blocking. Errors: kConflict for a file that is not ours, kIo,
+// kUnavailable.
+[[nodiscard]] Result<std::vector<SavedRecipe>> read_saved_recipes(const std::string& path);
+// For commands without a server: the verbs of RecipeStore on a database whose folder the caller has locked; it is made
+// when it is missing. What a killed server held is left for its next start. Blocking. Errors: as open_sqlite_store and
+// the verbs.
+[[nodiscard]] Result<RecipeSaved> save_recipe_in(const std::string& path, const Clock& clock, const std::string& name,
+                                                 const std::string& text);
+[[nodiscard]] Result<void> remove_recipe_in(const std::string& path, const std::string& name);
 
 }  // namespace pixmill::jobs

@@ -6,10 +6,13 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "db/migrate.h"
 #include "db/sqlite.h"
 #include "jobs/sqlite_internal.h"
+#include "sqlite_migrations.h"
 #include "tests/conformance/job_store_suite.h"
 #include "tests/conformance/outbox_suite.h"
+#include "tests/conformance/recipe_suite.h"
 #include "tests/support/temp_folder.h"
 
 namespace pixmill::jobs {
@@ -51,6 +54,7 @@ class SqliteUnderTest final : public conformance::StoreUnderTest {
   explicit SqliteUnderTest(const Clock& clock) : clock_(clock) { open(); }
   JobStore& jobs() override { return *store_.jobs; }
   Outbox& outbox() override { return *store_.outbox; }
+  RecipeStore& recipes() override { return *store_.recipes; }
   void reopen() override {
     store_ = {};
     open();
@@ -70,6 +74,14 @@ class SqliteUnderTest final : public conformance::StoreUnderTest {
 
 const conformance::StoreFactory kSqlite = {
     .name = "Sqlite", .make = [](const Clock& clock) { return std::make_unique<SqliteUnderTest>(clock); }};
+
+NewRow long_row(std::uint64_t number) {
+  NewRow row;
+  row.row = number;
+  row.cells = {std::string(2'000, 'x')};
+  row.items.push_back({.index = 1, .url = "u" + std::to_string(number), .output_stem = "n" + std::to_string(number)});
+  return row;
+}
 
 // What is SQLite's alone: files, processes that died, and threads.
 class SqliteFiles : public ::testing::Test {
@@ -252,6 +264,92 @@ TEST_F(SqliteFiles, ARetryThatWasInterruptedGoesOn) {
   EXPECT_EQ(run(second.jobs->job(id))->failed, 0u);
 }
 
+// A database of the first version, with a job that a killed process left in the middle.
+TEST_F(SqliteFiles, AnOlderSchemaIsBroughtUpToDateAndGoesOn) {
+  const JobId id{Uuid::random()};
+  {
+    auto database = db::Database::open(folder_.file("pixmill.db"), db::OpenMode::kWriter);
+    ASSERT_TRUE(database.has_value());
+    ASSERT_TRUE(database->execute("PRAGMA application_id=1347964236").has_value());
+    ASSERT_TRUE(db::migrate(*database, std::span(generated::k_sqlite_migrations).first(1)).has_value());
+    ASSERT_TRUE(database
+                    ->execute(fmt::format(
+                        "INSERT INTO jobs (id, state, origin, name, recipe, webhook_url, name_template, blob_prefix, "
+                        "source_path, source_digest, url_column, invalid_rows, column_names, row_count, total, "
+                        "remaining, created_at) VALUES ('{}', 'ingesting', 'api', 'n', 'format=jpeg quality=50', '', "
+                        "'{{product}}', 'p/', 's', '', '', 'reject', '[\"url\"]', 1, 1, 1, 5);"
+                        "INSERT INTO rows VALUES (1, 1, '[\"u\"]', '', 1, 1);"
+                        "INSERT INTO items (job_no, item, row_no, position, url, stem, not_before) "
+                        "VALUES (1, 1, 1, 1, 'https://origin.example/1', '1', 0);",
+                        id.text()))
+                    .has_value());
+  }
+  EXPECT_TRUE(read_saved_recipes(folder_.file("pixmill.db"))->empty()) << "asked before it was brought up to date";
+  auto store = must_open();
+  const auto job = run(store.jobs->job(id));
+  ASSERT_TRUE(job.has_value());
+  EXPECT_FALSE(job->overrides) << "what was under way goes on as it began";
+  EXPECT_EQ(job->recipe_name, "");
+  NewRow row = long_row(2);
+  row.recipe = RecipeChoice{.text = "format=png", .name = ""};
+  NewRow same = long_row(3);
+  same.items[0].url = "https://origin.example/1";
+  ASSERT_TRUE(run(store.jobs->append_rows(id, {}, {row, same})).has_value());
+  const auto items = run(store.jobs->items(id, ItemQuery{}))->items;
+  ASSERT_EQ(items.size(), 3u);
+  EXPECT_EQ(items[0].recipe, std::nullopt);
+  EXPECT_EQ(items[1].recipe, row.recipe);
+  EXPECT_EQ(items[2].same_as, 1u);
+  EXPECT_TRUE(run(store.recipes->save_recipe("shop", "format=png")).has_value());
+}
+
+TEST_F(SqliteFiles, RecipesAreReadBesideAServerAndWrittenWithoutOne) {
+  const auto path = folder_.file("pixmill.db");
+  EXPECT_TRUE(read_saved_recipes(path)->empty()) << "there is no database";
+  EXPECT_FALSE(std::filesystem::exists(path)) << "and none is made by looking";
+  EXPECT_EQ(save_recipe_in(path, clock_, "shop", "format=png")->recipe.version, 1);
+  {
+    auto store = must_open();
+    EXPECT_EQ(run(store.recipes->save_recipe("shop", "format=webp"))->recipe.version, 2);
+    const auto seen = read_saved_recipes(path);
+    ASSERT_EQ(seen->size(), 2u);
+    EXPECT_EQ(seen->at(1).text, "format=webp");
+    make_job(*store.jobs, 2);
+    claim(*store.jobs);
+  }
+  EXPECT_EQ(save_recipe_in(path, clock_, "shop", "format=avif")->recipe.version, 3);
+  EXPECT_TRUE(remove_recipe_in(path, "shop").has_value());
+  EXPECT_EQ(remove_recipe_in(path, "shop").error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(read_saved_recipes(path)->at(0).removed);
+  EXPECT_EQ(must_open().interrupted.size(), 2u) << "what a server left behind is for its next start";
+}
+
+TEST_F(SqliteFiles, RecipesAreLookedForInOurDatabasesAlone) {
+  {
+    auto database = db::Database::open(folder_.file("other.db"), db::OpenMode::kWriter);
+    ASSERT_TRUE(database->execute("CREATE TABLE recipes (dish)").has_value());
+  }
+  folder_.write("text.db", std::string(5'000, 'x'));
+  for (const auto* name : {"other.db", "text.db"}) {
+    EXPECT_EQ(read_saved_recipes(folder_.file(name)).error().code, ErrorCode::kConflict) << name;
+    EXPECT_EQ(save_recipe_in(folder_.file(name), clock_, "a", "format=png").error().code, ErrorCode::kConflict);
+  }
+  EXPECT_EQ(save_recipe_in(folder_.file("missing/pixmill.db"), clock_, "a", "format=png").error().code, ErrorCode::kIo);
+}
+
+TEST_F(SqliteFiles, TooManySavedRecipesAreRefused) {
+  auto options = options_for(folder_.file("pixmill.db"));
+  options.saved_recipes_max = 2;
+  auto opened = open_sqlite_store(clock_, std::move(options));
+  ASSERT_TRUE(opened.has_value());
+  EXPECT_TRUE(run(opened->recipes->save_recipe("a", "format=png")).has_value());
+  EXPECT_TRUE(run(opened->recipes->save_recipe("a", "format=gif")).has_value());
+  const auto refused = run(opened->recipes->save_recipe("b", "format=png"));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kTooLarge);
+  EXPECT_THAT(refused.error().message, ::testing::HasSubstr("at most 2 versions"));
+}
+
 TEST_F(SqliteFiles, ANewerSchemaIsRefused) {
   static_cast<void>(must_open());
   {
@@ -327,14 +425,6 @@ TEST_F(SqliteFiles, AnotherMasterKeyIsSaidWhereItMatters) {
   EXPECT_EQ(run(store->jobs->headers(id)).value(), again);
 }
 
-NewRow long_row(std::uint64_t number) {
-  NewRow row;
-  row.row = number;
-  row.cells = {std::string(2'000, 'x')};
-  row.items.push_back({.index = 1, .url = "u" + std::to_string(number), .output_stem = "n" + std::to_string(number)});
-  return row;
-}
-
 TEST_F(SqliteFiles, AJobWithTooManyItemsIsRefused) {
   auto options = options_for(folder_.file("pixmill.db"));
   options.items_per_job_max = 2'000;
@@ -400,3 +490,4 @@ TEST_F(SqliteFiles, ABrokenInvariantStopsTheTransaction) {
 
 PIXMILL_INSTANTIATE_JOB_STORE_SUITE(Embedded, pixmill::jobs::kSqlite)
 PIXMILL_INSTANTIATE_OUTBOX_SUITE(Embedded, pixmill::jobs::kSqlite)
+PIXMILL_INSTANTIATE_RECIPE_STORE_SUITE(Embedded, pixmill::jobs::kSqlite)

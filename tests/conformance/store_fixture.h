@@ -15,6 +15,7 @@
 #include "base/ids.h"
 #include "jobs/job_store.h"
 #include "jobs/outbox.h"
+#include "jobs/recipe_store.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/run_task.h"
 
@@ -32,6 +33,7 @@ class StoreUnderTest {
   virtual ~StoreUnderTest() = default;
   [[nodiscard]] virtual jobs::JobStore& jobs() = 0;
   [[nodiscard]] virtual jobs::Outbox& outbox() = 0;
+  [[nodiscard]] virtual jobs::RecipeStore& recipes() = 0;
   // Closes the store and opens the same data again, as a new process does. References from before are void.
   virtual void reopen() = 0;
 };
