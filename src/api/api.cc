@@ -18,6 +18,7 @@
 #include "api/jobs.h"
 #include "api/legacy.h"
 #include "api/preview.h"
+#include "api/recipes.h"
 #include "api/results.h"
 #include "api/system.h"
 #include "api/upload.h"
@@ -104,6 +105,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
         results(context),
         files(context),
         preview(context),
+        recipes(context),
         system(context) {
     legacy.add_routes(router);
     jobs.add_routes(router);
@@ -111,6 +113,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
     results.add_routes(router);
     files.add_routes(router);
     preview.add_routes(router);
+    recipes.add_routes(router);
     system.add_routes(router);
   }
 
@@ -134,6 +137,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
   Results results;
   Files files;
   Preview preview;
+  Recipes recipes;
   System system;
   http::Router router;
 };

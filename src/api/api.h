@@ -22,6 +22,7 @@
 #include "jobs/job_store.h"
 #include "jobs/outbox.h"
 #include "jobs/queue.h"
+#include "jobs/recipe_store.h"
 #include "pipeline/watermarks.h"
 #include "storage/blob_store.h"
 
@@ -31,6 +32,7 @@ namespace pixmill::api {
 struct ApiParts {
   jobs::JobStore& store;
   jobs::Outbox& outbox;
+  jobs::RecipeStore& recipes;
   jobs::Queue& queue;
   jobs::Ingest& ingest;
   storage::BlobStore& blobs;
@@ -50,7 +52,7 @@ struct ApiOptions {
   std::string data_folder;  // whose free space /readyz reports
   std::string version;      // shown at / and by /readyz
 
-  std::string default_recipe = "compress";  // DEFAULT_RECIPE
+  std::string default_recipe = "compress";  // DEFAULT_RECIPE: a recipe, or a name that is looked up for every upload
   // Of jobs that do not say: storage/object_name. The original platform names its outputs <Product Name>_<uuid>.jpg.
   std::string legacy_name_template = "{product}_{uuid}.{ext}";
   std::string name_template = "{source_stem}_{uuid}.{ext}";

@@ -607,6 +607,7 @@ TEST(Api, GoesOnWithIngestsOfThePreviousProcessAndSweepsTheSpool) {
   pipeline::Watermarks watermarks(loop.executor(), {.fetcher = fetcher, .uploads = uploads, .budget = budget});
   ApiParts parts{.store = *sqlite.jobs,
                  .outbox = *sqlite.outbox,
+                 .recipes = *sqlite.recipes,
                  .queue = *queue,
                  .ingest = ingest,
                  .blobs = *blobs,

@@ -27,6 +27,12 @@ std::string style_hash() {
 
 }  // namespace
 
+Task<Checked<std::shared_ptr<const jobs::RecipeBook>>> recipe_book(Context& context) {
+  const auto saved = co_await context.parts.recipes.saved_recipes();
+  if (!saved) co_return refuse(problem_of(saved.error()));
+  co_return std::make_shared<const jobs::RecipeBook>(*saved);
+}
+
 Checked<JobId> job_id_of(const http::Request& request) {
   const auto found = request.params.find("id");
   auto uuid = found == request.params.end() ? std::nullopt : Uuid::parse(found->second);

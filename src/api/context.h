@@ -12,6 +12,7 @@
 #include "api/ingest_queue.h"
 #include "api/patient_question.h"
 #include "api/upload.h"
+#include "jobs/recipe_book.h"
 
 namespace pixmill::api {
 
@@ -29,6 +30,9 @@ struct Context {
     if (parts.wake_deliverer) parts.wake_deliverer();
   }
 };
+
+// What may be named where a recipe is asked for, as of now. Problem: the store's.
+[[nodiscard]] Task<Checked<std::shared_ptr<const jobs::RecipeBook>>> recipe_book(Context& context);
 
 // The {id} of a path. Problem: 404, because whatever is no id names no job.
 [[nodiscard]] Checked<JobId> job_id_of(const http::Request& request);

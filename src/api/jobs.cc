@@ -132,7 +132,7 @@ Task<Checked<http::Response>> Jobs::create(http::Request& request) {
   if (const auto room = check_room(context_); !room) co_return refuse(room.error());
   const JobId id{Uuid::random()};
   PIXMILL_API_TRY(Upload upload, co_await context_.uploads.receive(request, id));
-  const auto recipes = std::make_shared<const jobs::RecipeBook>();
+  PIXMILL_API_TRY(const auto recipes, co_await recipe_book(context_));
   PIXMILL_API_TRY(jobs::NewJob job, read_form(upload, *recipes));
   job.id = id;
   PIXMILL_API_TRY(job.row_names, co_await check_table(upload, job, recipes));

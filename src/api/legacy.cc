@@ -93,7 +93,7 @@ Task<Checked<JobId>> Legacy::accept(http::Request& request) {
   job.origin = jobs::JobOrigin::kLegacyUpload;
   job.name_template = context_.options.legacy_name_template;
   const std::string recipe = upload->field("recipe");
-  const auto recipes = std::make_shared<const jobs::RecipeBook>();
+  PIXMILL_API_TRY(const auto recipes, co_await recipe_book(context_));
   PIXMILL_API_TRY(auto choice, check_recipe(recipe.empty() ? context_.options.default_recipe : recipe, *recipes));
   job.recipe = std::move(choice.text);
   job.recipe_name = std::move(choice.name);

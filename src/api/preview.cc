@@ -113,15 +113,12 @@ Task<Checked<Wish>> read_wish(http::Request& request) {
 }
 
 // The recipe with the one output that is asked for.
-Checked<image::Recipe> recipe_of(const Wish& wish, const std::string& fallback) {
+Checked<image::Recipe> recipe_of(const Wish& wish, const std::string& fallback, const jobs::RecipeBook& book) {
   const auto given = wish.fields.find("recipe");
   const std::string text(given == wish.fields.end() ? fallback : given->second);
-  auto recipe = image::parse_recipe(text);
-  if (!recipe) {
-    Problem problem = wrong_parameter("recipe", text, "a built-in name, the compact form or JSON");
-    problem.detail = recipe.error().message;
-    return refuse(std::move(problem));
-  }
+  PIXMILL_TRY(const auto choice, check_recipe(text, book));
+  auto recipe = image::parse_recipe(choice.text);
+  if (!recipe) return refuse(problem_of(recipe.error()));
   if (recipe->outputs.size() == 1) return std::move(*recipe);
   const auto asked = wish.fields.find("output");
   const std::string name = asked == wish.fields.end() ? "" : asked->second;
@@ -265,7 +262,8 @@ Task<Checked<http::Response>> Preview::create(http::Request& request) {
 
   const auto begun = Steady::now();
   PIXMILL_API_TRY(Wish wish, co_await read_wish(request));
-  PIXMILL_API_TRY(const image::Recipe recipe, recipe_of(wish, context_.options.default_recipe));
+  PIXMILL_API_TRY(const auto book, co_await recipe_book(context_));
+  PIXMILL_API_TRY(const image::Recipe recipe, recipe_of(wish, context_.options.default_recipe, *book));
   const auto received = Steady::now();
   PIXMILL_API_TRY(const engine::MarkFiles marks, co_await marks_for(recipe, std::move(wish.watermark)));
   const auto marked = Steady::now();

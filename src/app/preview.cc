@@ -342,7 +342,9 @@ ExitCode preview_exit_code(ErrorCode code) {
 }
 
 ExitCode preview_here(Settings settings, const PreviewOptions& options) {
-  const auto recipe = image::parse_recipe(options.recipe);
+  const auto choice = options.recipes->resolve(options.recipe);
+  if (!choice) return say_no(options, choice.error());
+  const auto recipe = image::parse_recipe(choice->text);
   if (!recipe) return say_no(options, recipe.error());
   const auto fits = check_preview_output(options, *recipe);
   if (!fits) return say_no(options, fits.error());

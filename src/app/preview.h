@@ -3,6 +3,7 @@
 // outputs comes from the engine and from their headers.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "app/settings.h"
 #include "image/recipe.h"
 #include "image/render.h"
+#include "jobs/recipe_book.h"
 
 namespace pixmill::app {
 
@@ -20,6 +22,7 @@ struct PreviewOptions {
   std::string recipe = "compress";
   std::string watermark = {};  // a file for watermark=upload; "" for none
   bool json = false;
+  std::shared_ptr<const jobs::RecipeBook> recipes = std::make_shared<const jobs::RecipeBook>();
 };
 
 // Whether `output` can take what the recipe makes, before anything is read. Errors: kInvalidArgument.

@@ -62,6 +62,7 @@ class Runtime {
   Metrics& metrics() { return metrics_; }
   jobs::JobStore& store() { return *sqlite_.jobs; }
   jobs::Outbox& outbox() { return *sqlite_.outbox; }
+  jobs::RecipeStore& recipes() { return *sqlite_.recipes; }
   jobs::Queue& queue() { return *queue_; }
   jobs::Ingest& ingest() { return *ingest_; }
   storage::BlobStore& blobs() { return *blobs_; }

@@ -17,11 +17,13 @@
 #include "app/descriptors.h"
 #include "app/runtime.h"
 #include "app/secrets.h"
+#include "app/server_address.h"
 #include "base/folder_lock.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "base/wakeup.h"
 #include "http/server.h"
+#include "jobs/recipe_book.h"
 #include "webhook/deliverer.h"
 
 namespace pixmill::app {
@@ -56,6 +58,7 @@ class ServerSession {
 
  private:
   Task<Result<void>> start();
+  Task<Result<void>> check_default_recipe();
   Task<void> shut_down();
   void stop_beside(Task<void> part);
   Task<void> stop_front();
@@ -132,6 +135,14 @@ void ServerSession::start_webhooks() {
   });
 }
 
+// A name is looked up with every upload, and should be there when the server starts.
+Task<Result<void>> ServerSession::check_default_recipe() {
+  PIXMILL_CO_TRY(const auto saved, co_await runtime_->recipes().saved_recipes());
+  const auto found = jobs::RecipeBook(saved).resolve(settings_.default_recipe);
+  if (found) co_return Result<void>{};
+  co_return fail(ErrorCode::kInvalidArgument, "DEFAULT_RECIPE: " + found.error().message);
+}
+
 Task<Result<void>> ServerSession::start() {
   RuntimeOptions options{.folder = settings_.data_folder,
                          .database_path = settings_.data_folder + "/pixmill.db",
@@ -143,9 +154,11 @@ Task<Result<void>> ServerSession::start() {
                          .connections_max = shares_.client_connections,
                          .local_files = false};
   PIXMILL_CO_TRY(runtime_, co_await Runtime::create(io_, settings_, std::move(options)));
+  PIXMILL_CO_RETURN_IF_ERROR(co_await check_default_recipe());
   start_webhooks();
   api::ApiParts parts{.store = runtime_->store(),
                       .outbox = runtime_->outbox(),
+                      .recipes = runtime_->recipes(),
                       .queue = runtime_->queue(),
                       .ingest = runtime_->ingest(),
                       .blobs = runtime_->blobs(),
@@ -161,6 +174,10 @@ Task<Result<void>> ServerSession::start() {
   co_await runtime_->start();
   deliverer_->start();
   server_->start();
+  // Commands find the server by it; without it they say that the folder is taken.
+  const auto told = write_server_address(settings_.data_folder,
+                                         local_address(settings_.host, server_->port(), settings_.allowed_hosts));
+  if (!told) log::warning("address_not_written", {{"message", told.error().message}});
   co_return Result<void>{};
 }
 
@@ -221,6 +238,7 @@ void ServerSession::stop_beside(Task<void> part) {
 }
 
 Task<void> ServerSession::stop_front() {
+  remove_server_address(settings_.data_folder);
   co_await server_->stop(kRequestGrace);
   if (api_) co_await api_->stop();
 }

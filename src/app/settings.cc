@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "image/recipe.h"
+#include "jobs/recipe_book.h"
 
 namespace pixmill::app {
 
@@ -129,7 +130,7 @@ Result<void> load_logging(const Env& env, Settings& settings) {
 }
 
 Result<void> load_server(const Env& env, Settings& settings) {
-  settings.data_folder = env.get_or("TMP_OUTPUT_PATH", settings.data_folder);
+  settings.data_folder = default_data_folder(env);
   settings.public_base_url = env.get_or("PUBLIC_BASE_URL", "");
   while (settings.public_base_url.ends_with('/')) settings.public_base_url.pop_back();
   settings.frontend_url = env.get_or("FRONTEND_URL", settings.frontend_url);
@@ -139,7 +140,9 @@ Result<void> load_server(const Env& env, Settings& settings) {
     if (!trim(part).empty()) settings.allowed_hosts.emplace_back(to_lower(trim(part)));
   }
   settings.default_recipe = env.get_or("DEFAULT_RECIPE", settings.default_recipe);
-  if (const auto recipe = image::parse_recipe(settings.default_recipe); !recipe) {
+  // Whether a name stands for anything is known where the recipes lie.
+  const bool is_name = jobs::parse_recipe_reference(settings.default_recipe).has_value();
+  if (const auto recipe = image::parse_recipe(settings.default_recipe); !is_name && !recipe) {
     return fail(ErrorCode::kInvalidArgument, "DEFAULT_RECIPE: " + recipe.error().message);
   }
   PIXMILL_TRY(const auto free_min, env.integer("PIXMILL_DISK_FREE_MIN_BYTES",
@@ -151,6 +154,8 @@ Result<void> load_server(const Env& env, Settings& settings) {
 }
 
 }  // namespace
+
+std::string default_data_folder(const Env& env) { return env.get_or("TMP_OUTPUT_PATH", Settings{}.data_folder); }
 
 Result<Settings> load_settings(const Env& env) {
   Settings settings;

@@ -46,6 +46,9 @@ struct Settings {
   std::string master_key;                   // PIXMILL_MASTER_KEY, base64 of 32 bytes; "": <data>/master.key
 };
 
+// TMP_OUTPUT_PATH, or what it is without.
+[[nodiscard]] std::string default_data_folder(const Env& env);
+
 // Errors: kInvalidArgument, naming the variable, its value and what is allowed.
 [[nodiscard]] Result<Settings> load_settings(const Env& env);
 

@@ -54,6 +54,10 @@ TEST(Settings, EnginesTakeWhateverMayBeFetched) {
   EXPECT_EQ(load({{"FETCH_MAX_BYTES", "1073741824"}})->engines.source_bytes_max, 1u << 30);
 }
 
+TEST(Settings, TheDefaultRecipeMayBeANameThatIsLookedUpLater) {
+  EXPECT_EQ(load({{"DEFAULT_RECIPE", "shop@2"}})->default_recipe, "shop@2");
+}
+
 TEST(Settings, WrongValuesNameTheVariable) {
   const std::map<std::string, std::string> wrong = {
       {"FETCH_TIMEOUT_MS", "soon"},

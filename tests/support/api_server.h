@@ -168,6 +168,7 @@ class ApiServer {
     watermarks = std::make_unique<pipeline::Watermarks>(loop.executor(), marks);
     api::ApiParts parts{.store = *store_,
                         .outbox = *sqlite.outbox,
+                        .recipes = *sqlite.recipes,
                         .queue = *queue,
                         .ingest = *ingest,
                         .blobs = *blobs,

@@ -8,16 +8,18 @@
 
 #include "app/commands/commands.h"
 #include "app/commands/common.h"
+#include "app/own_recipes.h"
 
 namespace pixmill::app {
 
 namespace {
 
-ExitCode preview(const PreviewOptions& options) {
+ExitCode preview(PreviewOptions options, const std::string& data_folder) {
   WorkFlags work;
   work.log_level = "error";  // standard error is for what concerns the picture
   auto settings = settings_with(work);
   if (!settings) return refuse(settings.error());
+  options.recipes = recipe_book_of(data_folder.empty() ? settings->data_folder : data_folder);
   return preview_here(std::move(*settings), options);
 }
 
@@ -50,7 +52,11 @@ void add_preview_command(CLI::App& cli, Action& action) {
                    "The picture that the recipe calls upload: -r \"watermark=southeast:scale=0.2:upload\"")
       ->type_name("FILE");
   command->add_flag("--json", options->json, "Print sizes, format, quality, score and times as JSON");
-  command->callback([options, &action] { action = [options] { return preview(*options); }; });
+  const auto data_folder = std::make_shared<std::string>();
+  command->add_option("--data", *data_folder,
+                      "The server's data folder with your named recipes (default: TMP_OUTPUT_PATH or ./pixmill-data)");
+  command->callback(
+      [options, data_folder, &action] { action = [options, data_folder] { return preview(*options, *data_folder); }; });
 }
 
 }  // namespace pixmill::app

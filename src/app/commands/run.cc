@@ -5,6 +5,7 @@
 
 #include "app/commands/commands.h"
 #include "app/commands/common.h"
+#include "app/own_recipes.h"
 #include "app/run_session.h"
 
 namespace pixmill::app {
@@ -17,6 +18,7 @@ struct RunFlags {
   std::string progress = "auto";
   bool raw_csv = false;
   bool no_input = false;
+  std::string data_folder;
 };
 
 ExitCode run(const RunFlags& flags) {
@@ -28,6 +30,7 @@ ExitCode run(const RunFlags& flags) {
   RunOptions options = flags.run;
   options.progress = parse_progress_mode(flags.progress).value_or(ProgressMode::kAuto);
   options.cells = flags.raw_csv ? jobs::CellSafety::kExact : jobs::CellSafety::kSpreadsheet;
+  options.recipes = recipe_book_of(flags.data_folder.empty() ? settings->data_folder : flags.data_folder);
   return run_job_here(std::move(*settings), std::move(options));
 }
 
@@ -79,6 +82,8 @@ void add_run_command(CLI::App& cli, Action& action) {
   command->add_flag("--json", flags->run.json, "Print the finished job as JSON on standard output");
   command->add_flag("--raw-csv", flags->raw_csv,
                     "Write cells byte for byte, also those a spreadsheet would run as formulas");
+  command->add_option("--data", flags->data_folder,
+                      "The server's data folder with your named recipes (default: TMP_OUTPUT_PATH or ./pixmill-data)");
   command->add_flag("--no-input", flags->no_input, "Never ask; accepted for scripts, since Pixmill never does");
   add_work_flags(*command, flags->work);
   command->callback([flags, &action] { action = [flags] { return run(*flags); }; });

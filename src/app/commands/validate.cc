@@ -12,6 +12,9 @@
 
 #include "app/commands/commands.h"
 #include "app/inputs.h"
+#include "app/own_recipes.h"
+#include "app/settings.h"
+#include "base/env.h"
 #include "base/text.h"
 #include "jobs/table_reader.h"
 
@@ -28,6 +31,7 @@ struct ValidateFlags {
   bool overrides = false;     // of --original, which has none unless asked
   bool no_overrides = false;  // of the others
   bool json = false;
+  std::string data_folder;
 };
 
 void print_json(const jobs::TableReport& report) {
@@ -49,6 +53,9 @@ ExitCode validate(const ValidateFlags& flags) {
   options.url_column = flags.url_column;
   options.overrides = flags.original ? flags.overrides : !flags.no_overrides;
   options.file_name = std::filesystem::path(flags.file).filename().string();
+  const auto env = Env::load();
+  if (!env) return refuse(env.error());
+  options.recipes = recipe_book_of(flags.data_folder.empty() ? default_data_folder(*env) : flags.data_folder);
   const bool is_stdin = flags.file == "-";
   if (is_stdin) options.file_name = "";
   const auto report = jobs::check_table(is_stdin ? "/dev/stdin" : flags.file, options, kProblemsMax);
@@ -82,6 +89,8 @@ void add_validate_command(CLI::App& cli, Action& action) {
                                "With --original: check columns called recipe, width, height, format, quality, name");
   command->add_flag("--no-overrides", flags->no_overrides, "Without --original: do not check those columns")
       ->excludes(on);
+  command->add_option("--data", flags->data_folder,
+                      "The server's data folder with your named recipes (default: TMP_OUTPUT_PATH or ./pixmill-data)");
   command->add_flag("--json", flags->json, "Print the report as JSON");
   command->callback([flags, &action] { action = [flags] { return validate(*flags); }; });
 }

@@ -6,6 +6,7 @@
 
 #include "app/commands/commands.h"
 #include "app/secrets.h"
+#include "app/settings.h"
 #include "base/env.h"
 
 namespace pixmill::app {
@@ -15,7 +16,7 @@ namespace {
 ExitCode show_secret(const std::string& data_flag) {
   const auto env = Env::load();
   if (!env) return refuse(env.error());
-  const std::string folder = data_flag.empty() ? env->get_or("TMP_OUTPUT_PATH", "./pixmill-data") : data_flag;
+  const std::string folder = data_flag.empty() ? default_data_folder(*env) : data_flag;
   if (!has_webhook_secret(folder)) {
     std::fprintf(stderr,
                  "pixmill: %s holds no webhook secret yet; it is made when `pixmill serve` first starts there\n",
