@@ -23,6 +23,28 @@ std::string_view without_decimals(std::string_view number) {
   return is_zero ? number.substr(0, dot) : number;
 }
 
+// The uploaded file that a recipe names, with its digest or without; "" for none.
+std::string uploaded_watermark(const image::Recipe& recipe) {
+  for (const auto& output : recipe.outputs) {
+    if (output.watermark && output.watermark->image.starts_with(image::kUploadedWatermark)) {
+      return output.watermark->image;
+    }
+  }
+  return {};
+}
+
+// A row's recipe that says `upload` means the file that came with the job. False when none did.
+bool settle_upload(image::Recipe& recipe, std::string_view jobs_recipe) {
+  const auto base = image::parse_recipe(jobs_recipe);
+  const std::string uploaded = base ? uploaded_watermark(*base) : std::string();
+  for (auto& output : recipe.outputs) {
+    if (!output.watermark || output.watermark->image != image::kUploadedWatermark) continue;
+    if (uploaded.empty()) return false;
+    output.watermark->image = uploaded;
+  }
+  return true;
+}
+
 std::string plain_value(std::string_view column, std::string_view cell) {
   return column == "format" ? to_lower(cell) : std::string(without_decimals(cell));
 }
@@ -70,6 +92,12 @@ std::shared_ptr<const RecipeChoice> RowRecipes::make(const Cells& cells, std::ve
   auto recipe = image::parse_recipe(choice.text);
   if (!recipe) {
     bad.push_back({.column = kRecipeCell, .why = std::move(recipe.error().message)});
+    return nullptr;
+  }
+  if (!settle_upload(*recipe, base_.text)) {
+    bad.push_back(
+        {.column = kRecipeCell,
+         .why = "no file came with the job, whose own recipe does not say upload; use the address of a watermark"});
     return nullptr;
   }
   overrides.apply(*recipe);

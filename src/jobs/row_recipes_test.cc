@@ -57,6 +57,19 @@ TEST_F(RowRecipesTest, ARecipeCellReplacesItAndTheOthersChangeThat) {
             "a: format=png b: format=png quality=3 ");
 }
 
+TEST_F(RowRecipesTest, AnUploadedWatermarkIsThatOfTheJob) {
+  const std::string digest(64, 'a');
+  recipes_ = RowRecipes(std::make_shared<const RecipeBook>(),
+                        {.text = "format=jpeg watermark=opacity=0.5:upload:" + digest, .name = ""});
+  EXPECT_EQ(found({"format=png watermark=upload", "", "", "", ""}), "format=png watermark=upload:" + digest + " ");
+  EXPECT_EQ(found({"", "9", "", "", ""}), "format=jpeg resize=9x watermark=opacity=0.5:upload:" + digest + " ");
+  recipes_ = make();
+  const auto bad = bad_in({"watermark=upload", "", "", "", ""});
+  ASSERT_EQ(bad.size(), 1U);
+  EXPECT_EQ(bad[0].column, 0U);
+  EXPECT_THAT(bad[0].why, HasSubstr("the address of a watermark"));
+}
+
 TEST_F(RowRecipesTest, EqualWishesShareOneRecipe) {
   std::vector<RowRecipes::BadCell> bad;
   const auto first = recipes_.find({"", "800", "", "", ""}, bad);
