@@ -108,8 +108,7 @@ Task<Outcome> Pipeline::process(ItemTask task) {
   const auto fetch_begin = Clock::now();
   engine::MarkFiles marks;
   if (has_watermark(recipe)) {
-    auto files = co_await parts_.watermarks.files_for(recipe, task.plan->job_id, task.plan->headers,
-                                                      std::move(marks));
+    auto files = co_await parts_.watermarks.files_for(recipe, task.plan->job_id, task.plan->headers, std::move(marks));
     if (!files) co_return failed(outcome, Stage::kFetch, std::move(files.error()));
     marks = std::move(*files);
   }
