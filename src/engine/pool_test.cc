@@ -363,12 +363,23 @@ TEST(P32, PixelFloodsAreTooLargeAndCostNoEngine) {
 }
 
 #if !defined(__SANITIZE_ADDRESS__)
+TEST(P32, WhatDoesNotFitAsPlanesGoesThroughPixels) {
+  PoolOptions options = test_options();
+  options.memory_bytes_max = 80ULL << 20;
+  TestPool pool(options);
+  const std::string source = make_picture({.size = {4000, 3000}, .full_chroma = true});
+  // Three bytes a pixel as planes, as much again for those of the result, and its coefficients.
+  for (const std::string recipe : {"quality=90 flop=true", "quality=90 resize=3600x", "quality=80 chroma=420"}) {
+    EXPECT_TRUE(pool.render(source, recipe)) << recipe;
+  }
+}
+
 TEST(P32, APictureThatNeedsTooMuchMemoryIsTooLargeAndCostsNoEngine) {
   PoolOptions options = test_options();
   options.memory_bytes_max = 64ULL << 20;
   TestPool pool(options);
-  // 38 MB as RGB, and as much again to turn it. With partly filled blocks at its ends it cannot be turned by less.
-  const std::string source = make_picture({.size = {5001, 2501}, .orientation = 6});
+  // 60 MB as planes and 120 MB as RGB. With partly filled blocks at its ends it cannot be turned by less.
+  const std::string source = make_picture({.size = {8001, 5001}, .orientation = 6});
   EXPECT_EQ(error_code(pool.render(source)), ErrorCode::kTooLarge);
   EXPECT_TRUE(pool.render(make_picture({})));
   EXPECT_EQ(pool.restarts("crash"), 0);

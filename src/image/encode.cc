@@ -170,7 +170,7 @@ int save(VipsImage* image, const EncodeOptions& options, gboolean strip, void** 
       // Effort 5, speed 4 of its encoder, is the most that large pictures can have within their deadline.
       return vips_heifsave_buffer(image, bytes, size, "Q", std::max(options.quality, 1), "lossless", lossless,
                                   "compression", VIPS_FOREIGN_HEIF_COMPRESSION_AV1, "subsample-mode",
-                                  subsampling(options.chroma), "effort",
+                                  subsampling(options.lossless ? Chroma::kFull : options.chroma), "effort",
                                   options.effort ? effort_on_scale(*options.effort, 1, 5) : 1, "strip", strip, nullptr);
     case Format::kGif:
       return vips_gifsave_buffer(image, bytes, size, "effort", options.effort.value_or(4), "strip", strip, nullptr);

@@ -27,10 +27,15 @@ bool rearranges(const Output& output) {
   return output.crop || output.trim || output.rotate != 0 || output.flip || output.flop || output.pad != Padding{};
 }
 
+// Asked of a format that cannot, it says nothing: JPEG always loses, PNG, GIF and TIFF never.
+bool is_lossless(const Output& output, Format format) {
+  return output.lossless && (format == Format::kWebp || format == Format::kAvif);
+}
+
 // 0 where the format or its way of encoding has none.
 int encoder_quality(const Output& output, Format format) {
   const int default_value = default_quality(format);
-  if (default_value == 0 || output.lossless) return 0;
+  if (default_value == 0 || is_lossless(output, format)) return 0;
   if (!output.quality) return default_value;
   return std::visit([](const EncoderQuality& quality) { return quality.value; }, *output.quality);
 }
@@ -38,7 +43,7 @@ int encoder_quality(const Output& output, Format format) {
 EncodeOptions encode_options(const Output& output, Format format) {
   return {.format = format,
           .quality = encoder_quality(output, format),
-          .lossless = output.lossless,
+          .lossless = is_lossless(output, format),
           .effort = output.effort,
           .progressive = output.progressive,
           .tables = output.tables,

@@ -166,6 +166,32 @@ TEST(Outputs, LosslessIsWithoutLoss) {
   EXPECT_EQ(see(webp.bytes).pixels, see(noise).pixels);
 }
 
+TEST(Outputs, LosslessSaysNothingToFormatsThatHaveNoChoice) {
+  for (const Format from : {Format::kJpeg, Format::kPng}) {
+    const std::string source = make_picture({.format = from, .size = {200, 120}, .noise = true});
+    for (const std::string format : {"keep", "jpeg", "png", "webp", "avif", "gif", "tiff"}) {
+      for (const std::string fields : {"", " resize=50x", " max_bytes=9000", " quality=80"}) {
+        const Rendition out = rendered(source, "lossless=true keep_smaller=false format=" + format + fields);
+        const bool is_jpeg = out.format == Format::kJpeg;
+        EXPECT_EQ(out.quality > 0, is_jpeg) << format << fields;
+      }
+    }
+  }
+}
+
+TEST(Outputs, LosslessAvifKeepsColourWhole) {
+  const std::string noise = make_picture({.format = Format::kPng, .size = {64, 64}, .noise = true});
+  const auto before = see(noise).pixels;
+  for (const std::string fields : {"", " chroma=420"}) {
+    const auto after = see(rendered(noise, "format=avif lossless=true" + fields).bytes).pixels;
+    ASSERT_EQ(after.size(), before.size());
+    std::size_t difference = 0;
+    for (std::size_t i = 0; i < before.size(); ++i)
+      difference += before[i] > after[i] ? before[i] - after[i] : after[i] - before[i];
+    EXPECT_LT(difference, 2 * before.size()) << fields;  // from RGB to its own colours and back is rounded
+  }
+}
+
 TEST(Outputs, PaletteAndEffortAndProgressive) {
   const std::string noise = make_picture({.format = Format::kPng, .size = {200, 200}, .noise = true});
   const std::size_t whole = rendered(noise, "format=png keep_smaller=false").bytes.size();

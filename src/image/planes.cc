@@ -116,13 +116,6 @@ const zimg_filter_graph* find_graph(const GraphKey& key) {
   return cache.find(key);
 }
 
-// The region is the whole plane, sample for sample.
-bool is_same(const Plane& plane, const Region& region, SizePx size) {
-  constexpr double kNothing = 1e-6;
-  return plane.size == size && std::abs(region.left) < kNothing && std::abs(region.top) < kNothing &&
-         std::abs(region.width - size.width) < kNothing && std::abs(region.height - size.height) < kNothing;
-}
-
 Result<Plane> copy_of(const Plane& plane) {
   PIXMILL_TRY(Plane copy, make_plane(plane.size));
   for (std::uint32_t y = 0; y < plane.size.height; ++y) std::copy_n(plane.row(y), plane.size.width, copy.row(y));
@@ -152,8 +145,14 @@ Result<Plane> make_plane(SizePx size) {
   return plane;
 }
 
+bool is_whole(const Plane& plane, const Region& region, SizePx size) {
+  constexpr double kNothing = 1e-6;
+  return plane.size == size && std::abs(region.left) < kNothing && std::abs(region.top) < kNothing &&
+         std::abs(region.width - size.width) < kNothing && std::abs(region.height - size.height) < kNothing;
+}
+
 Result<Plane> resize_plane(const Plane& plane, const Region& region, SizePx size) {
-  if (is_same(plane, region, size)) return copy_of(plane);
+  if (is_whole(plane, region, size)) return copy_of(plane);
   const zimg_filter_graph* const graph = find_graph({.from = plane.size, .region = region, .to = size});
   if (graph == nullptr) return zimg_failed();
   std::size_t scratch_bytes = 0;

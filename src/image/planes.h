@@ -33,7 +33,7 @@ struct Plane {
 // One (grey) or three (Y, Cb, Cr).
 using Planes = std::vector<Plane>;
 
-// A part of a plane, in samples; it may reach beyond the edges, where samples are repeated.
+// A part of a plane, in samples; it may reach beyond the edges, where samples are mirrored.
 struct Region {
   double left = 0;
   double top = 0;
@@ -54,6 +54,9 @@ inline constexpr double kDecodeMargin = 1.5;
 
 // Uninitialised samples. Errors: kTooLarge when memory ran out.
 [[nodiscard]] Result<Plane> make_plane(SizePx size);
+
+// The region is the whole plane, sample for sample.
+[[nodiscard]] bool is_whole(const Plane& plane, const Region& region, SizePx size);
 
 // `region` of a plane at another size, by Lanczos's filter over three lobes, which widens when the size goes down.
 // Errors: kTooLarge when memory ran out; kUnsupportedFormat when it cannot be done in this way.

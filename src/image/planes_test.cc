@@ -396,6 +396,27 @@ TEST(ThroughPlanes, ColourIsHalvedOnlyWhereThatSavesBytes) {
             bytes_of(noisy, "format=jpeg quality=80").size());
 }
 
+TEST(ThroughPlanes, MoreBytesNeverMeanLessQuality) {
+  const std::string source = make_picture({.size = {640, 480}, .noise = true, .quality = 95, .full_chroma = true});
+  int before = 0;
+  for (const int bytes_max : {30'000, 40'000, 60'000, 80'000, 120'000, 160'000, 200'000, 300'000}) {
+    const std::string recipe = "format=jpeg quality=90 chroma=420 max_bytes=" + std::to_string(bytes_max);
+    const auto result = render(source, *parse_recipe(recipe), Limits{});
+    ASSERT_TRUE(result) << recipe;
+    if (result->renditions[0].width_px < 640) continue;
+    EXPECT_GE(result->renditions[0].quality, before) << recipe;
+    before = result->renditions[0].quality;
+  }
+  EXPECT_EQ(before, 90);
+}
+
+TEST(ThroughPlanes, FittedQualityDecidesOnColourAsThroughPixels) {
+  const std::string source = make_picture({.size = {640, 480}, .noise = true, .full_chroma = true});
+  const std::string recipe = "format=jpeg resize=320x quality=92 max_bytes=20000";
+  EXPECT_TRUE(is_halved(bytes_of(source, recipe)));
+  EXPECT_TRUE(is_halved(bytes_of(source, recipe + " saturation=1.001")));
+}
+
 TEST(JpegSegments, FineChromaIsToldFromTheFrame) {
   const auto file = [](std::array<unsigned, 3> h, std::array<unsigned, 3> v) { return make_jpeg({.h = h, .v = v}); };
   EXPECT_TRUE(has_fine_chroma(file({1, 1, 1}, {1, 1, 1})));

@@ -274,6 +274,11 @@ bool may_halve_chroma(const Source& source, const OutputPlan& plan) {
   return plan.encode.chroma == Chroma::kHalved && has_fine_chroma(source.bytes);
 }
 
+// Of two that were both fitted into the bytes that are allowed, the one that had to give up less.
+bool is_better(const Encoded& a, const Encoded& b) {
+  return a.quality != b.quality ? a.quality > b.quality : a.bytes.size() < b.bytes.size();
+}
+
 // The outputs that need no pixels; nullopt for the others.
 Result<std::vector<std::optional<Encoded>>> encode_without_pixels(const Source& source,
                                                                   const std::vector<OutputPlan>& plans,
@@ -289,8 +294,9 @@ Result<std::vector<std::optional<Encoded>>> encode_without_pixels(const Source& 
   }
   for (std::size_t i = 0; i < plans.size(); ++i) {
     if (!planar[i]) continue;
-    PIXMILL_TRY(auto made, planes.encode(plans[i], *planar[i]));
-    if (made && (!encoded[i] || made->bytes.size() < encoded[i]->bytes.size())) encoded[i] = std::move(made);
+    auto made = planes.encode(plans[i], *planar[i]);
+    if (!made && !encoded[i]) return std::unexpected(std::move(made).error());
+    if (made && *made && (!encoded[i] || is_better(**made, *encoded[i]))) encoded[i] = std::move(*made);
   }
   return encoded;
 }

@@ -172,9 +172,7 @@ bool is_grey(Colour colour) { return colour.red == colour.green && colour.green 
 // A grey picture takes a coloured background only when it has colours itself.
 Result<Picture> with_room_for(Picture picture, Colour background) {
   if (vips_image_get_bands(picture.get()) >= 3 || is_grey(background)) return picture;
-  Picture colour;
-  if (vips_colourspace(picture.get(), colour.out(), VIPS_INTERPRETATION_sRGB, nullptr) != 0) return vips_failed();
-  return colour;
+  return make_rgb(std::move(picture));
 }
 
 // As many numbers as the picture has bands, alpha opaque. vips_area_unref() ends it.
@@ -258,6 +256,14 @@ Result<Picture> convert_to_srgb(Picture picture) {
   if (vips_copy(converted.get(), clean.out(), nullptr) != 0) return vips_failed();
   vips_image_remove(clean.get(), VIPS_META_ICC_NAME);
   return clean;
+}
+
+Result<Picture> make_rgb(Picture picture) {
+  // A profile of grey would not fit the result.
+  PIXMILL_TRY(const Picture neutral, convert_to_srgb(std::move(picture)));
+  Picture colour;
+  if (vips_colourspace(neutral.get(), colour.out(), VIPS_INTERPRETATION_sRGB, nullptr) != 0) return vips_failed();
+  return colour;
 }
 
 Result<Picture> keep_colours(Picture picture) {

@@ -42,6 +42,9 @@ struct Opened {
 // 8-bit sRGB or grey, alpha untouched but 8-bit, the ICC profile applied and gone.
 [[nodiscard]] Result<Picture> convert_to_srgb(Picture picture);
 
+// Three bands of sRGB, and alpha where there is some. The profile is applied and gone.
+[[nodiscard]] Result<Picture> make_rgb(Picture picture);
+
 // 8-bit RGB or grey as the embedded profile means it, which stays. Print colours become sRGB.
 [[nodiscard]] Result<Picture> keep_colours(Picture picture);
 

@@ -27,6 +27,7 @@ std::optional<PlanarPlan> ThroughPlanes::expect(const OutputPlan& plan) {
   if (format_ != Format::kJpeg || plan.encode.format != Format::kJpeg || !colours_stay) return std::nullopt;
   const auto planar = plan_planar(plan, facts_);
   if (planar) {
+    ++outputs_left_;
     luma_wanted_ = finer(luma_wanted_, resolution_of(*planar, 1));
     chroma_wanted_ = finer(chroma_wanted_, resolution_of(*planar, chroma_step(plan)));
   }
@@ -34,21 +35,33 @@ std::optional<PlanarPlan> ThroughPlanes::expect(const OutputPlan& plan) {
 }
 
 Result<std::optional<Encoded>> ThroughPlanes::encode(const OutputPlan& plan, const PlanarPlan& planar) {
-  const auto encoded = [&]() -> Result<Encoded> {
-    if (!decoded_) {
-      PIXMILL_TRY(decoded_, decode());
-    }
-    PIXMILL_TRY(Planes planes, scaled(plan, planar));
-    return encode_planes(planes, plan);
-  };
-  Result<Encoded> result = encoded();
+  --outputs_left_;
+  if (given_up_) return std::nullopt;
+  Result<Encoded> result = make(plan, planar);
+  if (!result && result.error().code == ErrorCode::kTooLarge) {
+    given_up_ = true;  // pixels come in strips, of which fewer are held at a time
+    decoded_.reset();
+    return std::nullopt;
+  }
   if (!result) {
     if (result.error().code == ErrorCode::kUnsupportedFormat) return std::nullopt;
     return std::unexpected(std::move(result).error());
   }
   if (plan.output->max_bytes && result->bytes.size() > *plan.output->max_bytes) return std::nullopt;
+  // Quality went down so far that colour would be coarser.
+  EncodeOptions used = plan.encode;
+  used.quality = result->quality;
+  if (halves_chroma(used) != halves_chroma(plan.encode)) return std::nullopt;
   result->size = plan.size;
   return std::move(*result);
+}
+
+Result<Encoded> ThroughPlanes::make(const OutputPlan& plan, const PlanarPlan& planar) {
+  if (!decoded_) {
+    PIXMILL_TRY(decoded_, decode());
+  }
+  PIXMILL_TRY(Planes planes, scaled(plan, planar));
+  return encode_planes(planes, plan);
 }
 
 Result<Planes> ThroughPlanes::decode() const {
@@ -60,13 +73,22 @@ Result<Planes> ThroughPlanes::decode() const {
   return decode_jpeg_planes(source_, shrink);
 }
 
-Result<Planes> ThroughPlanes::scaled(const OutputPlan& plan, const PlanarPlan& planar) const {
+Result<Planes> ThroughPlanes::scaled(const OutputPlan& plan, const PlanarPlan& planar) {
+  const bool is_last = outputs_left_ == 0;  // each plane of the source goes as soon as the result's is there
   Planes planes;
-  for (const Plane& source : *decoded_) {
+  for (Plane& source : *decoded_) {
     const bool is_luma = planes.empty();
     const std::uint32_t step = is_luma ? 1 : chroma_step(plan);
-    PIXMILL_TRY(Plane resized, resize_plane(source, plane_region(planar, source, step), plane_size(planar, step)));
-    PIXMILL_TRY(Plane turned, turn_plane(std::move(resized), planar.orientation));
+    const Region region = plane_region(planar, source, step);
+    const SizePx size = plane_size(planar, step);
+    Plane own;
+    if (is_last && is_whole(source, region, size)) {
+      own = std::move(source);
+    } else {
+      PIXMILL_TRY(own, resize_plane(source, region, size));
+    }
+    if (is_last) source = Plane{};
+    PIXMILL_TRY(Plane turned, turn_plane(std::move(own), planar.orientation));
     planes.push_back(std::move(turned));
   }
   return planes;

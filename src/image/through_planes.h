@@ -26,13 +26,15 @@ class ThroughPlanes {
   // Before encode(): how an output goes this way; nullopt when it does not.
   [[nodiscard]] std::optional<PlanarPlan> expect(const OutputPlan& plan);
 
-  // nullopt when the picture, or this output of it, is to go through pixels after all. Errors: kTruncated and
-  // kDecodeFailed for damage, kTooLarge when memory ran out, kInternal.
+  // Once for each output that expect() said a way for. nullopt when the picture, or this output of it, is to go through
+  // pixels after all: planes that do not fit into memory are given back by then. Errors: kTruncated and kDecodeFailed
+  // for damage, kInternal.
   [[nodiscard]] Result<std::optional<Encoded>> encode(const OutputPlan& plan, const PlanarPlan& planar);
 
  private:
+  [[nodiscard]] Result<Encoded> make(const OutputPlan& plan, const PlanarPlan& planar);
   [[nodiscard]] Result<Planes> decode() const;
-  [[nodiscard]] Result<Planes> scaled(const OutputPlan& plan, const PlanarPlan& planar) const;
+  [[nodiscard]] Result<Planes> scaled(const OutputPlan& plan, const PlanarPlan& planar);
   [[nodiscard]] Result<Encoded> encode_planes(Planes& planes, const OutputPlan& plan) const;
 
   std::string_view source_;
@@ -40,6 +42,8 @@ class ThroughPlanes {
   const Facts& facts_;
   Resolution luma_wanted_;  // by the output that wants most
   Resolution chroma_wanted_;
+  std::size_t outputs_left_ = 0;
+  bool given_up_ = false;
   std::optional<Planes> decoded_;
 };
 

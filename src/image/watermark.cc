@@ -55,7 +55,8 @@ Result<Picture> weakened(Picture picture, double opacity) {
   return changed;
 }
 
-// A block of tiles with gaps right and below, large enough that repeating it costs little, in memory.
+// A block of tiles with gaps right and below, large enough that repeating it costs little; in memory when it has
+// several.
 Result<Picture> tile_block(const Picture& mark, std::uint32_t gap_px) {
   constexpr std::uint32_t kBlockSide = 256;
   const SizePx size = size_of(mark);
@@ -65,6 +66,7 @@ Result<Picture> tile_block(const Picture& mark, std::uint32_t gap_px) {
                  VIPS_EXTEND_BLACK, nullptr) != 0) {
     return vips_failed();
   }
+  if (std::min(step.width, step.height) >= kBlockSide) return spaced;  // gaps may be wide: nobody asks for all of them
   const auto times = [](std::uint32_t side) { return static_cast<int>((kBlockSide + side - 1) / side); };
   Picture block;
   if (vips_replicate(spaced.get(), block.out(), times(step.width), times(step.height), nullptr) != 0) {
@@ -132,12 +134,6 @@ Result<Picture> in_colours_of(Picture mark, const Picture& like) {
   return joined;
 }
 
-Result<Picture> to_rgb(const Picture& picture) {
-  Picture colour;
-  if (vips_colourspace(picture.get(), colour.out(), VIPS_INTERPRETATION_sRGB, nullptr) != 0) return vips_failed();
-  return colour;
-}
-
 // Two pictures of the same size; the result has as many bands as the first.
 Result<Picture> blend(const Picture& under, const Picture& over) {
   const int bands = vips_image_get_bands(under.get());
@@ -201,10 +197,10 @@ Result<Picture> lay_over(Picture picture, const Watermark& watermark, Mark& mark
   const bool grey = vips_image_get_bands(picture.get()) < 3;
   const bool grey_mark = vips_image_get_bands(over.get()) < 3;
   if (grey && !grey_mark) {
-    PIXMILL_TRY(picture, to_rgb(picture));
+    PIXMILL_TRY(picture, make_rgb(std::move(picture)));
   }
   if (!grey && grey_mark) {
-    PIXMILL_TRY(over, to_rgb(over));
+    PIXMILL_TRY(over, make_rgb(std::move(over)));
   }
   PIXMILL_TRY(over, in_colours_of(std::move(over), picture));
   if (place.size == canvas) return blend(picture, over);

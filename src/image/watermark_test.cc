@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <vips/vips.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "image/jpeg_segments.h"
 #include "image/render.h"
 #include "tests/support/test_pictures.h"
 
@@ -49,6 +53,49 @@ Mark mark_of(const std::string& file) {
 
 std::string made(const std::string& source, const std::string& recipe) {
   return render(source, *parse_recipe(recipe), Limits{})->renditions.front().bytes;
+}
+
+void append_number(std::string& to, std::uint32_t value, int bytes = 4) {
+  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) to.push_back(static_cast<char>(value >> shift & 0xFF));
+}
+
+// ICC.1:2001-04: a monochrome display whose numbers are proportional to light.
+std::string linear_grey_profile() {
+  const std::string d50 = std::string("XYZ ") + std::string(4, '\0') + std::string("\x00\x00\xf6\xd6", 4) +
+                          std::string("\x00\x01\x00\x00", 4) + std::string("\x00\x00\xd3\x2d", 4);
+  const std::string curve = std::string("curv") + std::string(8, '\0');  // no points: the identity
+  const std::string text = std::string("text") + std::string(4, '\0') + std::string("none\0\0\0\0", 8);
+  const std::string description =
+      std::string("desc") + std::string(4, '\0') + std::string("\0\0\0\5grey\0", 9) + std::string(79, '\0');
+  const std::pair<std::string_view, const std::string*> tags[] = {
+      {"wtpt", &d50}, {"kTRC", &curve}, {"cprt", &text}, {"desc", &description}};
+  constexpr std::size_t kHeaderBytes = 128;
+  const std::size_t table_bytes = 4 + 12 * std::size(tags);
+  std::string table;
+  std::string data;
+  append_number(table, static_cast<std::uint32_t>(std::size(tags)));
+  for (const auto& [name, content] : tags) {
+    table += name;
+    append_number(table, static_cast<std::uint32_t>(kHeaderBytes + table_bytes + data.size()));
+    append_number(table, static_cast<std::uint32_t>(content->size()));
+    data += *content;
+    data.resize((data.size() + 3) / 4 * 4);
+  }
+  std::string header;
+  append_number(header, static_cast<std::uint32_t>(kHeaderBytes + table.size() + data.size()));
+  header += std::string(4, '\0') + std::string("\x02\x40\0\0", 4) + "mntrGRAYXYZ ";
+  header += std::string(12, '\0') + "acsp";
+  header.resize(68);
+  header += d50.substr(8);  // of the connection space
+  header.resize(kHeaderBytes);
+  return header + table + data;
+}
+
+// A JPEG's segment with a profile.
+std::string segment_of(const std::string& profile) {
+  std::string segment = "\xFF\xE2";
+  append_number(segment, static_cast<std::uint32_t>(2 + 14 + profile.size()), 2);
+  return segment + std::string("ICC_PROFILE\0\1\1", 14) + profile;
 }
 
 // A picture of one colour: the corner of a frame around another.
@@ -160,6 +207,16 @@ TEST_F(Watermarks, TileTheWholePicture) {
             (BoxPx{0, 0, {1999, 1501}}));
 }
 
+TEST_F(Watermarks, TilesFarApartAreOneTile) {
+  const auto bytes = [&](int margin) {
+    const std::string image = fmt::format("northwest:margin={}:tile:{}", margin, kImage);
+    return rendered(grey_, "format=png watermark=" + image, mark_).bytes;
+  };
+  const std::size_t before = vips_tracked_get_mem_highwater();
+  EXPECT_EQ(bytes(1'000), bytes(10'000));
+  EXPECT_LT(vips_tracked_get_mem_highwater(), before + (64U << 20));  // not 10,000 × 10,000 pixels
+}
+
 TEST_F(Watermarks, ComeAfterEverythingElse) {
   const std::string source = make_picture({.format = Format::kPng, .size = {200, 100}});
   const std::string fields = "format=png resize=100x50 pad=10 grayscale=true blur=3 brightness=0.5";
@@ -179,6 +236,25 @@ TEST_F(Watermarks, GreyStaysGreyUnderGrey) {
   EXPECT_EQ(seen(source, "format=png", "", grey).bands, 1);
   EXPECT_EQ(seen(source, "format=png", "", mark_).at(100, 50), kMagenta);
   EXPECT_EQ(seen(colours, "format=png", "", grey).bands, 3);
+}
+
+TEST_F(Watermarks, GreyWithAProfileOfItsOwnBecomesRgbWithoutIt) {
+  const std::string plain = make_picture({.size = {200, 100}, .grey = true, .quality = 100});
+  const std::string source = plain.substr(0, 2) + segment_of(linear_grey_profile()) + plain.substr(2);
+  ASSERT_FALSE(
+      read_jpeg_metadata(rendered(source, "format=jpeg icc=keep keep_smaller=false", mark_).bytes).icc.empty());
+  const std::string marked = " watermark=southeast:" + std::string(kImage);
+  const Rendition out = rendered(source, "format=jpeg quality=95 icc=keep" + marked, mark_);
+  EXPECT_TRUE(read_jpeg_metadata(out.bytes).icc.empty());
+  EXPECT_EQ(see(out.bytes).bands, 3);
+  // As icc=srgb converts it: linear light is lighter than its numbers.
+  const Rgb converted = see(rendered(source, "format=jpeg quality=95", mark_).bytes).at(20, 80);
+  EXPECT_GT(converted[0], see(plain).at(20, 80)[0] + 20);
+  EXPECT_LE(distance(see(out.bytes).at(20, 80), converted), 12);
+  // A coloured edge does the same.
+  const Rendition padded = rendered(source, "format=jpeg quality=95 icc=keep pad=10 background=#ff0000", mark_);
+  EXPECT_TRUE(read_jpeg_metadata(padded.bytes).icc.empty());
+  EXPECT_LE(distance(see(padded.bytes).at(30, 90), converted), 12);
 }
 
 TEST_F(Watermarks, AreKeptFromTheWaysWithoutPixels) {
