@@ -1,6 +1,7 @@
-"""Compares what the database says with what lies on the disk, without the program's help: PROMISES P02, P03, P09.
+"""Compares what the database says with what lies in the store, without the program's help: PROMISES P02, P03, P09.
 
 `python3 -m support.auditor DATA [DATABASE FILES]` (in tests/) prints the findings and ends with 1 when there are any.
+DATABASE is SQLite's file or PostgreSQL's URL.
 """
 
 import collections
@@ -39,20 +40,84 @@ def open_read_only(database):
     return connection
 
 
-def audit(database, files_root, rows_expected=None, finished=True):
-    """`files_root` is where keys begin. `rows_expected`: {job id: rows}. `finished`: every job must be final."""
+class _Sqlite:
+    def __init__(self, database):
+        self._connection = open_read_only(database)
+
+    def rows(self, query, *values):
+        return self._connection.execute(query, values).fetchall()
+
+    def corruption(self):
+        verdict = self._connection.execute("PRAGMA integrity_check").fetchone()[0]
+        return [] if verdict == "ok" else [verdict]
+
+    def close(self):
+        self._connection.close()
+
+
+class _Postgres:
+    """All queries see one moment."""
+
+    def __init__(self, url):
+        import psycopg2  # of Debian's packages; most tests do without
+        import psycopg2.extras
+
+        self._connection = psycopg2.connect(url)
+        self._connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        self._factory = psycopg2.extras.RealDictCursor
+
+    def rows(self, query, *values):
+        with self._connection.cursor(cursor_factory=self._factory) as cursor:
+            cursor.execute(query.replace("?", "%s"), values)
+            return cursor.fetchall()
+
+    @staticmethod
+    def corruption():
+        return []
+
+    def close(self):
+        self._connection.close()
+
+
+def open_database(database):
+    """`rows(query with ?, values…)` gives rows by column name; both databases have the same tables."""
+    is_postgres = str(database).startswith(("postgres://", "postgresql://"))
+    return _Postgres(str(database)) if is_postgres else _Sqlite(database)
+
+
+class LocalFiles:
+    """Results on the disk; keys begin at `root`."""
+
+    def __init__(self, root):
+        self._root = pathlib.Path(root)
+
+    def read(self, key):
+        """The bytes, None when there are none."""
+        file = self._root / key
+        return file.read_bytes() if file.is_file() else None
+
+    def keys(self, top):
+        """Only what lies where jobs put things: `run` shares its folder with result files."""
+        folder = self._root / top
+        for file in sorted(folder.rglob("*")) if folder.is_dir() else []:
+            if file.is_file() and not (top == "" and file.parent == self._root):
+                yield str(file.relative_to(self._root))
+
+
+def audit(database, files, rows_expected=None, finished=True):
+    """`files`: the folder where keys begin, or an object with read() and keys() as LocalFiles has. `rows_expected`:
+    {job id: rows}. `finished`: every job must be final."""
     report = Report()
-    connection = open_read_only(database)
+    connection = open_database(database)
     try:
-        verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
-        if verdict != "ok":
-            report.corrupt.append(verdict)
-        jobs = connection.execute("SELECT * FROM jobs ORDER BY job_no").fetchall()
+        report.corrupt += connection.corruption()
+        jobs = connection.rows("SELECT * FROM jobs ORDER BY job_no")
         for job in jobs:
             _audit_job(connection, job, report, (rows_expected or {}).get(job["id"]), finished)
         for job_id in set(rows_expected or {}) - {job["id"] for job in jobs}:
             report.lost.append(f"job {job_id} is not in the database")
-        _audit_files(connection, pathlib.Path(files_root), {job["blob_prefix"] for job in jobs}, report)
+        files = files if hasattr(files, "keys") else LocalFiles(files)
+        _audit_files(connection, files, {job["blob_prefix"] for job in jobs}, report)
     finally:
         connection.close()
     return report
@@ -60,13 +125,13 @@ def audit(database, files_root, rows_expected=None, finished=True):
 
 def _audit_job(connection, job, report, rows_expected, finished):
     name = f"job {job['id']}"
-    number = (job["job_no"],)
-    rows = [row[0] for row in connection.execute("SELECT row_no FROM rows WHERE job_no = ? ORDER BY row_no", number)]
+    number = job["job_no"]
+    rows = [row["row_no"] for row in connection.rows("SELECT row_no FROM rows WHERE job_no = ? ORDER BY row_no", number)]
     if rows != list(range(1, len(rows) + 1)) or len(rows) != job["row_count"]:
         report.lost.append(f"{name}: {len(rows)} rows with gaps, {job['row_count']} counted")
     if rows_expected is not None and len(rows) != rows_expected:
         report.lost.append(f"{name}: {len(rows)} rows instead of {rows_expected}")
-    items = connection.execute("SELECT * FROM items WHERE job_no = ? ORDER BY item", number).fetchall()
+    items = connection.rows("SELECT * FROM items WHERE job_no = ? ORDER BY item", number)
     report.items += len(items)
     if [item["item"] for item in items] != list(range(1, len(items) + 1)):
         report.lost.append(f"{name}: item numbers have gaps")
@@ -82,17 +147,17 @@ def _audit_job(connection, job, report, rows_expected, finished):
     true = {"total": len(items), "succeeded": states["succeeded"] + states["unchanged"], "failed": states["failed"],
             "cancelled": states["cancelled"], "remaining": states["pending"] + states["leased"], "leased": states["leased"],
             "bytes_in": sum(item["bytes_in"] for item in items if item["state"] in ("succeeded", "unchanged")),
-            "bytes_out": connection.execute("SELECT coalesce(sum(bytes), 0) FROM outputs WHERE job_no = ?", number).fetchone()[0]}
+            "bytes_out": connection.rows("SELECT coalesce(sum(bytes), 0) AS bytes FROM outputs WHERE job_no = ?", number)[0]["bytes"]}
     report.counters += [f"{name}: {key} is {job[key]}, truly {value}" for key, value in true.items() if job[key] != value]
-    ends = connection.execute("SELECT generation, count(*) FROM events WHERE job_no = ? AND terminal GROUP BY generation", number)
-    ends = dict(ends.fetchall())
+    ends = connection.rows("SELECT generation, count(*) AS ends FROM events WHERE job_no = ? AND terminal = 1 GROUP BY generation", number)
+    ends = {row["generation"]: row["ends"] for row in ends}
     report.doubled += [f"{name}: {count} terminal events in generation {generation}" for generation, count in ends.items() if count > 1]
     if job["webhook_url"] and job["state"] in FINAL_JOB and job["generation"] not in ends:
         report.lost.append(f"{name}: no terminal event")
 
 
 def _audit_outputs(connection, job, items, report):
-    outputs = connection.execute("SELECT item, rendition FROM outputs WHERE job_no = ?", (job["job_no"],)).fetchall()
+    outputs = connection.rows("SELECT item, rendition FROM outputs WHERE job_no = ?", job["job_no"])
     counts = collections.Counter((output["item"], output["rendition"]) for output in outputs)
     report.doubled += [f"job {job['id']}: item {item} has {count} outputs of rendition '{rendition}'"
                        for (item, rendition), count in counts.items() if count > 1]
@@ -104,30 +169,25 @@ def _audit_outputs(connection, job, items, report):
             report.doubled.append(f"job {job['id']}: item {item['item']} {item['state']} and has an output")
 
 
-def _audit_files(connection, root, prefixes, report):
+def _audit_files(connection, files, prefixes, report):
     named = collections.defaultdict(list)
-    for output in connection.execute("SELECT job_no, item, key, bytes, sha256 FROM outputs"):
+    for output in connection.rows("SELECT job_no, item, key, bytes, sha256 FROM outputs"):
         named[output["key"]].append(output)
     for key, outputs in named.items():
         if len(outputs) > 1:
             report.doubled.append(f"{len(outputs)} items name {key}")
-        file = root / key
-        if not file.is_file():
+        data = files.read(key)
+        if data is None:
             report.dangling.append(f"{key} is not there")
             continue
-        data = file.read_bytes()
         for output in outputs:
             if len(data) != output["bytes"] or hashlib.sha256(data).hexdigest() != output["sha256"]:
                 report.dangling.append(f"{key} has other bytes than its row says")
-    # Only what lies where jobs put things: `run` shares its folder with result files.
-    tops = {prefix.split("/")[0] for prefix in prefixes if prefix} or {""}
-    for top in tops:
-        folder = root / top
-        for file in sorted(folder.rglob("*")) if folder.is_dir() else []:
-            if file.is_file() and not (top == "" and file.parent == root):
-                report.files += 1
-                if str(file.relative_to(root)) not in named:
-                    report.orphans.append(str(file.relative_to(root)))
+    for top in {prefix.split("/")[0] for prefix in prefixes if prefix} or {""}:
+        for key in files.keys(top):
+            report.files += 1
+            if key not in named:
+                report.orphans.append(key)
 
 
 def audit_server(data, **options):
