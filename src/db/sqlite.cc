@@ -1,10 +1,14 @@
 #include "db/sqlite.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <map>
+#include <memory>
+#include <system_error>
 #include <utility>
 
 #include "base/text.h"
@@ -304,6 +308,45 @@ Result<void> Transaction::commit() {
   PIXMILL_RETURN_IF_ERROR(database_->prepare(kCommit).run());
   database_ = nullptr;
   return {};
+}
+
+namespace {
+
+constexpr std::string_view kQuickCheck = "PRAGMA quick_check(1)";
+
+Result<void> check_whole(Database& database) {
+  auto& check = database.prepare(kQuickCheck);
+  PIXMILL_TRY(const bool row, check.step());
+  if (row && check.view(0) == "ok") return {};
+  return fail(ErrorCode::kIo, "the database file is damaged", row ? check.text(0) : std::string());
+}
+
+Result<void> sync_file(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
+  const int problem = errno;
+  if (descriptor >= 0) ::close(descriptor);
+  if (synced) return {};
+  return fail(problem == ENOSPC || problem == EDQUOT ? ErrorCode::kDiskFull : ErrorCode::kIo,
+              "the copy of the database cannot be brought to the disk", std::generic_category().message(problem));
+}
+
+}  // namespace
+
+Result<void> copy_database(Database& from, const std::string& to) {
+  if (::access(to.c_str(), F_OK) == 0) return fail(ErrorCode::kConflict, fmt::format("{} exists", to));
+  sqlite3* raw = nullptr;
+  const int opened = sqlite3_open_v2(to.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  const auto close = [](sqlite3* handle) { sqlite3_close_v2(handle); };
+  const std::unique_ptr<sqlite3, decltype(close)> copy(raw, close);
+  PIXMILL_RETURN_IF_ERROR(check_status(copy.get(), opened));
+  sqlite3_backup* const backup = sqlite3_backup_init(copy.get(), "main", from.handle(), "main");
+  if (backup == nullptr) return std::unexpected(to_error(copy.get(), sqlite3_errcode(copy.get())));
+  sqlite3_backup_step(backup, -1);  // all pages under one snapshot: in WAL mode no writer waits for it
+  PIXMILL_RETURN_IF_ERROR(check_status(copy.get(), sqlite3_backup_finish(backup)));
+  PIXMILL_TRY(auto again, Database::open(to, OpenMode::kReader));
+  PIXMILL_RETURN_IF_ERROR(check_whole(again));
+  return sync_file(to);
 }
 
 }  // namespace pixmill::db

@@ -93,6 +93,10 @@ class Statement {
   std::optional<Error> failure_;  // of compiling or binding; what step() returns
 };
 
+// What `from` holds at one moment as a new file at `to`, while others go on writing; on the disk when it returns. The
+// copy is read back and checked. Errors: kConflict when `to` exists, kDiskFull, kIo also for a damaged source.
+[[nodiscard]] Result<void> copy_database(Database& from, const std::string& to);
+
 // BEGIN IMMEDIATE … COMMIT; rolls back when destroyed without commit(). On a reader it is one snapshot for several
 // statements. Transactions do not nest; the Database must not move meanwhile.
 class Transaction {

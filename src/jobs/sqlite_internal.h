@@ -282,6 +282,9 @@ std::invoke_result_t<Work&> Writer::transact_once(Work& work) {
   return result;
 }
 
+// Other programs' files are told from ours by a number in the header. Errors: kConflict.
+[[nodiscard]] Result<void> check_ours(db::Database& database);
+
 template <class Work>
 std::invoke_result_t<Work&> Reader::snapshot(Work work) {
   PIXMILL_TRY(auto transaction, db::Transaction::begin(database_));

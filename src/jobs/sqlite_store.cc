@@ -16,9 +16,6 @@ using sqlite::Reader;
 using sqlite::RowRange;
 using sqlite::Writer;
 
-// "PXML": other programs' files are told from ours by it.
-constexpr std::int64_t kApplicationId = 0x50584d4c;
-
 // Puts the two halves on their threads. The verbs are plain functions that return the thread's task; the work is a
 // named closure that owns its arguments.
 class Store final : public JobStore, public Outbox, public RecipeStore {
@@ -199,13 +196,10 @@ Result<std::int64_t> one_number(db::Database& database, std::string_view sql) {
 }
 
 // An empty file is made ours; a database of another program is left alone.
-Result<void> check_ours(db::Database& database) {
+Result<void> make_ours(db::Database& database) {
   PIXMILL_TRY(const auto application, one_number(database, kReadApplicationId));
-  if (application == kApplicationId) return {};
   PIXMILL_TRY(const auto tables, one_number(database, kCountTables));
-  if (application != 0 || tables != 0) {
-    return fail(ErrorCode::kConflict, "The database file belongs to another program.");
-  }
+  if (application != 0 || tables != 0) return sqlite::check_ours(database);
   return database.execute("PRAGMA application_id=1347964236");
 }
 
@@ -214,7 +208,7 @@ constexpr std::int64_t kFirstVersionWithRecipes = 3;
 
 Result<db::Database> open_ours(const std::string& path) {
   PIXMILL_TRY(auto database, db::Database::open(path, db::OpenMode::kWriter));
-  PIXMILL_RETURN_IF_ERROR(check_ours(database));
+  PIXMILL_RETURN_IF_ERROR(make_ours(database));
   PIXMILL_RETURN_IF_ERROR(db::migrate(database, generated::k_sqlite_migrations));
   return database;
 }
@@ -232,14 +226,18 @@ std::invoke_result_t<Work&, db::Database&> change_durably(const std::string& pat
 
 }  // namespace
 
+Result<void> sqlite::check_ours(db::Database& database) {
+  constexpr std::int64_t kApplicationId = 0x50584d4c;  // "PXML"
+  PIXMILL_TRY(const auto application, one_number(database, kReadApplicationId));
+  if (application == kApplicationId) return {};
+  return fail(ErrorCode::kConflict, "The database file belongs to another program.");
+}
+
 Result<std::vector<SavedRecipe>> read_saved_recipes(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return std::vector<SavedRecipe>();
   PIXMILL_TRY(auto database, db::Database::open(path, db::OpenMode::kReader));
-  PIXMILL_TRY(const auto application, one_number(database, kReadApplicationId));
-  if (application != kApplicationId) {
-    return fail(ErrorCode::kConflict, "The database file belongs to another program.");
-  }
+  PIXMILL_RETURN_IF_ERROR(sqlite::check_ours(database));
   PIXMILL_TRY(const auto version, one_number(database, kReadVersion));
   if (version < kFirstVersionWithRecipes) return std::vector<SavedRecipe>();
   return sqlite::load_saved_recipes(database);

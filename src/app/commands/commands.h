@@ -15,6 +15,7 @@ namespace pixmill::app {
 // Set by the chosen subcommand's callback; runs once the whole command line is known to be good.
 using Action = std::function<ExitCode()>;
 
+void add_backup_commands(CLI::App& cli, Action& action);
 void add_preview_command(CLI::App& cli, Action& action);
 void add_recipes_command(CLI::App& cli, Action& action);
 void add_run_command(CLI::App& cli, Action& action);
