@@ -169,20 +169,11 @@ class Client:
         return wait_until(look, seconds, lambda: f"job {job_id} final: {last}")
 
 
-class Server(Client):
-    """`with Server(data) as server:` runs `pixmill serve` on a free port until the block ends."""
+class Process:
+    """One of Pixmill's processes with its log file: killed, paused, ended."""
 
-    def __init__(self, data, *arguments, env=None, allow="127.0.0.0/8", start=True, port=0):
-        super().__init__("http://127.0.0.1:0")
-        self.data = pathlib.Path(data)
-        self.data.mkdir(parents=True, exist_ok=True)
-        self.log = self.data.parent / f"{self.data.name}.log"
-        self._arguments = [*(["--allow", allow] if allow else []), *arguments]
-        self._environment = {**QUICK, **(env or {})}
-        self._port = port
-        self.process = None
-        if start:
-            self.start()
+    process = None
+    log = None
 
     def __enter__(self):
         return self
@@ -190,14 +181,89 @@ class Server(Client):
     def __exit__(self, *_):
         self.kill()
 
+    def spawn(self, command, settings, folder):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(settings),
+                                            cwd=folder, start_new_session=True)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def engines(self):
+        return children_of(self.pid)
+
+    def kill(self):
+        """kill -9 of the process alone, as a crash would be; what it leaves behind is the test's subject."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        # The session is ours alone: nothing of it may outlive the test.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process = None
+
+    def pause(self):
+        """SIGSTOP of the process and its engines, as a machine that hangs."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def go_on(self):
+        os.killpg(self.process.pid, signal.SIGCONT)
+
+    def terminate(self, seconds=15):
+        """SIGTERM; gives (exit code, seconds it took)."""
+        begun = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(seconds)
+        self.process = None
+        return code, time.monotonic() - begun
+
+    def log_text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+class Worker(Process):
+    """`with Worker(folder) as worker:` runs `pixmill work` until the block ends, or the program does."""
+
+    def __init__(self, folder, *arguments, env=None, allow="127.0.0.0/8", start=True):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log = self.folder.parent / f"{self.folder.name}.log"
+        self._arguments = [*(["--allow", allow] if allow else []), *arguments]
+        self._environment = {**QUICK, "TMP_OUTPUT_PATH": self.folder, **(env or {})}
+        if start:
+            self.start()
+
+    def start(self):
+        self.spawn([binary(), "work", *self._arguments], self._environment, self.folder.parent)
+        return self
+
+
+class Server(Process, Client):
+    """`with Server(data) as server:` runs `pixmill serve` on a free port until the block ends."""
+
+    def __init__(self, data, *arguments, env=None, allow="127.0.0.0/8", start=True, port=0):
+        Client.__init__(self, "http://127.0.0.1:0")
+        self.data = pathlib.Path(data)
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.log = self.data.parent / f"{self.data.name}.log"
+        self._arguments = [*(["--allow", allow] if allow else []), *arguments]
+        self._environment = {**QUICK, **(env or {})}
+        self._port = port
+        if start:
+            self.start()
+
     def command(self):
         return [binary(), "serve", "--port", str(self._port), "--data", str(self.data), *self._arguments]
 
     def start(self, seconds=30, ready=True):
         written = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=environment(self._environment), cwd=self.data.parent, start_new_session=True)
+        self.spawn(self.command(), self._environment, self.data.parent)
 
         def listening():
             if self.process.poll() is not None:
@@ -221,36 +287,6 @@ class Server(Client):
             return self.get("/readyz").status == 200
         except (OSError, http.client.HTTPException):
             return False
-
-    @property
-    def pid(self):
-        return self.process.pid
-
-    def engines(self):
-        return children_of(self.pid)
-
-    def kill(self):
-        """kill -9 of the server alone, as a crash would be; what it leaves behind is the test's subject."""
-        if self.process is None:
-            return
-        if self.process.poll() is None:
-            os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
-        # The session is ours alone: nothing of it may outlive the test.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process = None
-
-    def terminate(self, seconds=15):
-        """SIGTERM; gives (exit code, seconds it took)."""
-        begun = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(seconds)
-        self.process = None
-        return code, time.monotonic() - begun
-
-    def log_text(self):
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def metric(self, name, **labels):
         return sample(self.get("/metrics").text, name, **labels)
