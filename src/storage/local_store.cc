@@ -20,6 +20,7 @@
 #include "base/blocking_thread.h"
 #include "base/ids.h"
 #include "base/text.h"
+#include "storage/object_key.h"
 #include "storage/open_below.h"
 
 namespace pixmill::storage {
@@ -28,7 +29,6 @@ namespace {
 
 constexpr std::string_view kTemporaryPrefix = ".pixmill-";
 constexpr std::string_view kTemporarySuffix = ".tmp";
-constexpr std::size_t kKeyBytesMax = 1'024;  // as S3 has it
 constexpr std::size_t kSegmentBytesMax = 255;
 constexpr mode_t kFolderMode = 0777;  // the umask decides
 constexpr mode_t kFileMode = 0666;
@@ -47,17 +47,11 @@ std::unexpected<Error> failed(int errno_value, std::string_view doing) {
   return std::unexpected(std::move(error));
 }
 
-Result<void> check_key(std::string_view key) {
-  const auto refuse = [&](std::string_view why) {
-    return fail(ErrorCode::kInvalidArgument, fmt::format("The key of a stored file {}.", why));
-  };
-  if (key.empty()) return refuse("is empty");
-  if (key.size() > kKeyBytesMax) return refuse("is longer than 1,024 bytes");
-  if (key.find('\0') != std::string_view::npos) return refuse("holds a NUL byte");
+Result<void> check_file_key(std::string_view key) {
+  PIXMILL_RETURN_IF_ERROR(check_key(key));
   for (const auto segment : split(key, '/')) {
-    if (segment.empty() || segment == "." || segment == "..") return refuse("is not a plain relative path");
-    if (segment.size() > kSegmentBytesMax) return refuse("has a part longer than 255 bytes");
-    if (is_temporary(segment)) return refuse("is a name kept for temporary files");
+    if (segment.size() > kSegmentBytesMax) return refused_key("has a part longer than 255 bytes");
+    if (is_temporary(segment)) return refused_key("is a name kept for temporary files");
   }
   return {};
 }
@@ -247,7 +241,7 @@ class LocalStore final : public BlobStore {
   }
 
   std::optional<std::string> local_path(std::string_view key) const override {
-    if (!check_key(key)) return std::nullopt;
+    if (!check_file_key(key)) return std::nullopt;
     // A link that somebody put inside the folder must not be served: whoever opens the path would follow it.
     const Descriptor file(open_below(root_.get(), std::string(key), O_PATH | O_NOFOLLOW));
     if (!file.is_open() && errno != ENOENT) return std::nullopt;
@@ -275,7 +269,7 @@ class LocalStore final : public BlobStore {
   }
 
   Result<Descriptor> open_file(const std::string& key) const {
-    PIXMILL_RETURN_IF_ERROR(check_key(key));
+    PIXMILL_RETURN_IF_ERROR(check_file_key(key));
     // O_NONBLOCK: a FIFO that somebody put there must not hang the thread.
     Descriptor file(open_below(root_.get(), key, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     const bool missing = !file.is_open() && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENXIO);
@@ -301,7 +295,7 @@ class LocalStore final : public BlobStore {
   // `fill` writes to a descriptor and returns 0 or errno.
   template <class Fill>
   Result<void> create(const std::string& key, Fill fill) const {
-    PIXMILL_RETURN_IF_ERROR(check_key(key));
+    PIXMILL_RETURN_IF_ERROR(check_file_key(key));
     const auto parts = split_key(key);
     PIXMILL_TRY(const Descriptor folder, open_folder(parts.folder));
     const std::string temporary = fmt::format("{}{}{}", kTemporaryPrefix, Uuid::random().text(), kTemporarySuffix);
@@ -330,7 +324,7 @@ class LocalStore final : public BlobStore {
   }
 
   Result<void> unlink_key(const std::string& key) const {
-    PIXMILL_RETURN_IF_ERROR(check_key(key));
+    PIXMILL_RETURN_IF_ERROR(check_file_key(key));
     const auto parts = split_key(key);
     const Descriptor folder(open_below(root_.get(), parts.folder, O_RDONLY | O_DIRECTORY));
     if (!folder.is_open() && (errno == ENOENT || errno == ENOTDIR)) return {};
