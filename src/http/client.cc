@@ -397,8 +397,9 @@ void Core::set_lasting_options(Transfer& transfer) {
 bool Core::set_request_options(Transfer& transfer, const Plan& plan) {
   const ClientRequest& request = *plan.request;
   CURL* easy = transfer.easy;
+  const std::string_view body = request.body_view.empty() ? std::string_view(request.body) : request.body_view;
   const bool sends_body =
-      !request.body.empty() || request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
+      !body.empty() || request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
   auto headers = header_list(request, sends_body);
   if (!headers) return false;
   transfer.headers = std::move(*headers);
@@ -425,8 +426,8 @@ bool Core::set_request_options(Transfer& transfer, const Plan& plan) {
   curl_easy_setopt(easy, CURLOPT_POSTFIELDS, nullptr);
   if (sends_body) {
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request.body.data());
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.data());
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
   } else {
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
   }

@@ -32,6 +32,8 @@ struct ClientRequest {
       addresses;    // checked by the caller; tried in this order, the last one that answered first
   Headers headers;  // Content-Length is ours; an Accept of any kind is sent unless there is one
   std::string body;
+  // Sent instead of `body` when it is not empty: bytes of somebody else's, which must outlive the task.
+  std::string_view body_view = {};
 
   std::uint64_t body_bytes_max = 50ULL << 20;  // of the answer, counted as received; more is kTooLarge
   // Where the room for a 2xx answer's body comes from, as its length becomes known: from Content-Length, else in steps.

@@ -44,10 +44,12 @@ BlobStoreFixture make_fixture(Durability durability) {
   return {.keeper = std::move(folder), .store = std::move(*store)};
 }
 
-INSTANTIATE_TEST_SUITE_P(Local, BlobStoreSuite,
-                         ::testing::Values(BlobStoreFactory([] { return make_fixture(Durability::kProcess); })));
-INSTANTIATE_TEST_SUITE_P(LocalSynced, BlobStoreSuite,
-                         ::testing::Values(BlobStoreFactory([] { return make_fixture(Durability::kPower); })));
+INSTANTIATE_TEST_SUITE_P(Local, BlobStoreSuite, ::testing::Values(BlobStoreFactory([](asio::io_context&) {
+                           return make_fixture(Durability::kProcess);
+                         })));
+INSTANTIATE_TEST_SUITE_P(LocalSynced, BlobStoreSuite, ::testing::Values(BlobStoreFactory([](asio::io_context&) {
+                           return make_fixture(Durability::kPower);
+                         })));
 
 class LocalStore : public ::testing::Test {
  protected:

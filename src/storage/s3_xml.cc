@@ -48,8 +48,9 @@ struct Builder {
     const std::string_view full(name);
     const auto colon = full.rfind(':');
     Element& parent = *builder.open.back();
-    parent.children.push_back(
-        {.name = std::string(colon == std::string_view::npos ? full : full.substr(colon + 1)), .text = {}, .children = {}});
+    parent.children.push_back({.name = std::string(colon == std::string_view::npos ? full : full.substr(colon + 1)),
+                               .text = {},
+                               .children = {}});
     builder.open.push_back(&parent.children.back());
   }
   static void on_end(void* self, const XML_Char* /*name*/) { static_cast<Builder*>(self)->open.pop_back(); }
@@ -62,6 +63,8 @@ struct Builder {
 };
 
 std::optional<Element> parse(std::string_view text) {
+  // A server that takes its time sends blanks meanwhile, which must not stand before an XML declaration.
+  text = trim(text);
   if (text.size() > kTextBytesMax) return std::nullopt;
   const Parser parser(XML_ParserCreate("UTF-8"));
   if (!parser) return std::nullopt;

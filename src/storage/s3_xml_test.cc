@@ -90,10 +90,11 @@ TEST(S3Xml, ReadsAnswersAboutUploads) {
 }
 
 TEST(S3Xml, WritesWhatCompletesAnUpload) {
-  EXPECT_EQ(complete_upload_xml({{.number = 1, .etag = "\"a\""}, {.number = 2, .etag = "b"}}),
-            "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Part><PartNumber>1</PartNumber>"
-            "<ETag>&quot;a&quot;</ETag></Part><Part><PartNumber>2</PartNumber><ETag>b</ETag></Part>"
-            "</CompleteMultipartUpload>");
+  EXPECT_EQ(
+      complete_upload_xml({{.number = 1, .etag = "\"a\""}, {.number = 2, .etag = "b"}}),
+      "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Part><PartNumber>1</PartNumber>"
+      "<ETag>&quot;a&quot;</ETag></Part><Part><PartNumber>2</PartNumber><ETag>b</ETag></Part>"
+      "</CompleteMultipartUpload>");
 }
 
 }  // namespace

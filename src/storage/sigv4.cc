@@ -107,8 +107,8 @@ std::string canonical_query(const NameValues& query) {
 
 std::string canonical_request(const RequestToSign& request) {
   const auto headers = canonical_headers(request);
-  std::string text = fmt::format("{}\n{}\n{}\n", request.method, percent_encode_path(request.path),
-                                 canonical_query(request.query));
+  std::string text =
+      fmt::format("{}\n{}\n{}\n", request.method, percent_encode_path(request.path), canonical_query(request.query));
   for (const auto& [name, value] : headers) text += fmt::format("{}:{}\n", name, value);
   text += fmt::format("\n{}\n{}", joined_names(headers), request.payload);
   return text;
@@ -135,8 +135,8 @@ std::string presigned_query(RequestToSign request, const AwsCredentials& credent
   const std::string date = amz_date(at);
   auto& query = request.query;
   query.emplace_back("X-Amz-Algorithm", kAlgorithm);
-  query.emplace_back("X-Amz-Credential", fmt::format("{}/{}", credentials.access_key_id,
-                                                     scope_text(date.substr(0, kDayLength), scope)));
+  query.emplace_back("X-Amz-Credential",
+                     fmt::format("{}/{}", credentials.access_key_id, scope_text(date.substr(0, kDayLength), scope)));
   query.emplace_back("X-Amz-Date", date);
   const auto seconds_valid = std::clamp(valid_for, std::chrono::seconds(1), kPresignedMax);
   query.emplace_back("X-Amz-Expires", std::to_string(seconds_valid.count()));

@@ -17,7 +17,7 @@ using NameValues = std::vector<std::pair<std::string, std::string>>;
 struct AwsCredentials {
   std::string access_key_id;
   std::string secret_access_key;
-  std::string session_token;  // "" for lasting credentials
+  std::string session_token = {};  // "" for lasting credentials
 };
 
 struct SigningScope {

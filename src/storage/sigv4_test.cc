@@ -45,21 +45,48 @@ TEST(SigV4, SignsTheTestSuite) {
   const std::vector<SuiteCase> cases = {
       {"get-vanilla", "GET", "/", {}, {}, "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
       {"post-vanilla", "POST", "/", {}, {}, "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"},
-      {"get-space", "GET", "/example space/", {}, {},
+      {"get-space",
+       "GET",
+       "/example space/",
+       {},
+       {},
        "652487583200325589f1fba4c7e578f72c47cb61beeca81406b39ddec1366741"},
       {"get-utf8", "GET", "/\xe1\x88\xb4", {}, {}, "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"},
-      {"get-unreserved", "GET", "/-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", {}, {},
+      {"get-unreserved",
+       "GET",
+       "/-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+       {},
+       {},
        "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f"},
-      {"get-vanilla-query-order-key-case", "GET", "/", {{"Param2", "value2"}, {"Param1", "value1"}}, {},
+      {"get-vanilla-query-order-key-case",
+       "GET",
+       "/",
+       {{"Param2", "value2"}, {"Param1", "value1"}},
+       {},
        "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500"},
-      {"get-vanilla-utf8-query", "GET", "/", {{"\xe1\x88\xb4", "bar"}}, {},
+      {"get-vanilla-utf8-query",
+       "GET",
+       "/",
+       {{"\xe1\x88\xb4", "bar"}},
+       {},
        "2cdec8eed098649ff3a119c94853b13c643bcf08f8b0a1d91e12c9027818dd04"},
-      {"post-header-key-sort", "POST", "/", {}, {{"My-Header1", "value1"}},
+      {"post-header-key-sort",
+       "POST",
+       "/",
+       {},
+       {{"My-Header1", "value1"}},
        "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c"},
-      {"get-header-key-duplicate", "GET", "/", {},
+      {"get-header-key-duplicate",
+       "GET",
+       "/",
+       {},
        {{"My-Header1", "value2"}, {"my-header1", "value2"}, {"MY-HEADER1", "value1"}},
        "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea"},
-      {"get-header-value-trim", "GET", "/", {}, {{"My-Header1", " value1"}, {"My-Header2", " \"a   b   c\""}},
+      {"get-header-value-trim",
+       "GET",
+       "/",
+       {},
+       {{"My-Header1", " value1"}, {"My-Header2", " \"a   b   c\""}},
        "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736"},
   };
   for (const auto& test : cases) {
@@ -78,7 +105,8 @@ TEST(SigV4, SignsTheSessionToken) {
   temporary.session_token =
       "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwt"
       "hAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVX"
-      "AkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/oLxBA==";
+      "AkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/"
+      "oLxBA==";
   const RequestToSign request{.method = "POST",
                               .host = "example.amazonaws.com",
                               .path = "/",
@@ -107,10 +135,10 @@ TEST(SigV4, SignsTheExamplesOfS3) {
   };
   EXPECT_EQ(signature_of(documented("GET", "/test.txt", {}, {{"Range", "bytes=0-9"}}, "")),
             "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41");
-  EXPECT_EQ(signature_of(documented(
-                "PUT", "/test$file.text", {},
-                {{"Date", "Fri, 24 May 2013 00:00:00 GMT"}, {"x-amz-storage-class", "REDUCED_REDUNDANCY"}},
-                "Welcome to Amazon S3.")),
+  EXPECT_EQ(signature_of(
+                documented("PUT", "/test$file.text", {},
+                           {{"Date", "Fri, 24 May 2013 00:00:00 GMT"}, {"x-amz-storage-class", "REDUCED_REDUNDANCY"}},
+                           "Welcome to Amazon S3.")),
             "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd");
   EXPECT_EQ(signature_of(documented("GET", "/", {{"lifecycle", ""}}, {}, "")),
             "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543");
@@ -132,8 +160,7 @@ TEST(SigV4, PresignsTheExampleOfS3) {
 }
 
 TEST(SigV4, HoldsPresignedAddressesToWhatS3Accepts) {
-  const RequestToSign request{
-      .method = "GET", .host = "h", .path = "/k", .query = {}, .headers = {}, .payload = {}};
+  const RequestToSign request{.method = "GET", .host = "h", .path = "/k", .query = {}, .headers = {}, .payload = {}};
   auto temporary = kDocumented;
   temporary.session_token = "a/b+c=";
   const auto longest = presigned_query(request, temporary, kDocumentedScope, std::chrono::hours(1'000), kSuiteTime);

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <functional>
@@ -13,20 +14,22 @@
 #include <vector>
 
 #include "storage/blob_store.h"
+#include "tests/support/awkward_keys.h"
 #include "tests/support/run_task.h"
 
 namespace pixmill::storage {
 
-// Gives a new, empty store; what keeps it alive (a folder, a server) is released by the deleter of `keeper`.
+// Gives a new, empty store for that loop; what keeps it alive (a folder, a server) is released by the deleter of
+// `keeper`.
 struct BlobStoreFixture {
   std::shared_ptr<void> keeper;
   std::unique_ptr<BlobStore> store;
 };
-using BlobStoreFactory = std::function<BlobStoreFixture()>;
+using BlobStoreFactory = std::function<BlobStoreFixture(asio::io_context&)>;
 
 class BlobStoreSuite : public ::testing::TestWithParam<BlobStoreFactory> {
  protected:
-  BlobStoreSuite() : fixture_(GetParam()()) {}
+  BlobStoreSuite() : fixture_(GetParam()(io_)) {}
 
   Result<void> put(const std::string& key, std::string_view bytes) {
     return testing::run_task(io_, store().put(key, bytes, "image/jpeg"));
@@ -102,6 +105,30 @@ TEST_P(BlobStoreSuite, TakesNamesAsPeopleWriteThem) {
     EXPECT_EQ(size_of(key), static_cast<std::int64_t>(key.size())) << key;
     EXPECT_EQ(list(key, "", 10), (std::vector<std::string>{key}));
   }
+}
+
+TEST_P(BlobStoreSuite, TakesAwkwardKeys) {
+  const auto keys = testing::awkward_keys();
+  EXPECT_GE(keys.size(), 85u);
+  for (const auto& key : keys) {
+    ASSERT_TRUE(put(key, "bytes of " + key).has_value()) << key;
+  }
+  for (const auto& key : keys) {
+    const auto bytes = testing::run_task(io_, store().get(key, 2'000));
+    ASSERT_TRUE(bytes.has_value()) << key << ": " << bytes.error().message;
+    EXPECT_EQ(*bytes, "bytes of " + key);
+    EXPECT_EQ(size_of(key), std::ssize(key) + 9) << key;
+  }
+  auto sorted = keys;
+  std::ranges::sort(sorted);
+  EXPECT_EQ(list("", "", 1'000), sorted);
+  for (const auto& key : keys) {
+    ASSERT_TRUE(copy(key, "copies/of it").has_value()) << key;
+    EXPECT_EQ(size_of("copies/of it"), std::ssize(key) + 9) << key;
+    ASSERT_TRUE(remove(key).has_value()) << key;
+    EXPECT_EQ(size_of(key), -1) << key;
+  }
+  EXPECT_EQ(list("", "", 10), (std::vector<std::string>{"copies/of it"}));
 }
 
 TEST_P(BlobStoreSuite, CopiesBytes) {
