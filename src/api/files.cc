@@ -53,8 +53,22 @@ bool is_servable_key(std::string_view key) {
 
 void Files::add_routes(http::Router& router) { router.add("GET", "/files/{key...}", checked(this, &Files::get)); }
 
+// Where the store serves its files itself. What is not there is said here, in our own words.
+Task<Checked<http::Response>> Files::lead_to(std::string key, std::string link) {
+  const auto there = co_await context_.parts.blobs.head(std::move(key));
+  if (!there && there.error().code == ErrorCode::kNotFound) co_return refuse(not_found("There is no such file"));
+  if (!there) co_return refuse(problem_of(there.error()));
+  http::Response response{.status = 302, .headers = {}, .body = {}};
+  response.headers.set("Location", std::move(link));
+  response.headers.set("Cache-Control", "private, max-age=60");
+  co_return response;
+}
+
 Task<Checked<http::Response>> Files::get(http::Request& request) {
   const std::string& key = request.params["key"];
+  if (is_servable_key(key)) {
+    if (const auto link = context_.parts.blobs.link(key)) co_return co_await lead_to(key, *link);
+  }
   const auto path = is_servable_key(key) ? context_.parts.blobs.local_path(key) : std::nullopt;
   struct stat status {};
   if (!path || ::stat(path->c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {

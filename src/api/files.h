@@ -1,4 +1,5 @@
-// /files/…: finished pictures, where the blob store is this machine's disk. Lives on the loop.
+// /files/…: finished pictures, from this machine's disk; a blob store with addresses of its own is led on to. Lives on
+// the loop.
 #pragma once
 
 #include "api/context.h"
@@ -13,6 +14,7 @@ class Files {
 
  private:
   [[nodiscard]] Task<Checked<http::Response>> get(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> lead_to(std::string key, std::string link);
 
   Context& context_;
 };

@@ -19,6 +19,7 @@ namespace pixmill::app {
 namespace {
 
 constexpr milliseconds kIngestRetryWait{1'000};
+constexpr milliseconds kS3CheckMax{5'000};
 
 std::string worker_name() {
   char host[256] = "localhost";
@@ -41,10 +42,39 @@ Runtime::Runtime(Settings settings, RuntimeOptions options)
 
 Runtime::~Runtime() = default;
 
+Result<void> Runtime::open_blobs(Executor executor) {
+  if (options_.s3_bucket == nullptr) {
+    PIXMILL_TRY(blobs_, storage::open_local_store(options_.files_root, settings_.durability));
+  } else {
+    PIXMILL_TRY(s3_network_, make_s3_network(std::move(executor), settings_));
+    auto options = s3_store_options(settings_.s3, options_.s3_prefix);
+    blobs_ = storage::make_s3_store(s3_network_.parts(metrics_), options_.s3_bucket, std::move(options));
+  }
+  if (!options_.marks_root.empty()) {
+    // A job is accepted only once its watermark is on the disk, as its table is.
+    PIXMILL_TRY(marks_, storage::open_local_store(options_.marks_root, storage::Durability::kPower));
+    return {};
+  }
+  auto options = s3_store_options(settings_.s3, fmt::format("{}{}watermarks/", options_.s3_prefix, kS3InternalPrefix));
+  options.cache_control = "";
+  marks_ = storage::make_s3_store(s3_network_.parts(metrics_), options_.s3_bucket, std::move(options));
+  return {};
+}
+
+// Wrong settings are said before anything else happens; while the server is merely away, work waits.
+Task<Result<void>> Runtime::check_blobs() {
+  if (options_.s3_bucket == nullptr) co_return Result<void>{};
+  storage::S3Patience patience;
+  patience.deadline = kS3CheckMax;
+  const auto checked =
+      co_await storage::check_bucket(s3_network_.parts(metrics_), options_.s3_bucket,
+                                     fmt::format("{}{}", options_.s3_prefix, kS3InternalPrefix), patience);
+  if (checked || checked.error().code == ErrorCode::kInvalidArgument) co_return checked;
+  log::warning("s3_away", {{"message", checked.error().message}, {"detail", checked.error().detail}});
+  co_return Result<void>{};
+}
+
 Result<void> Runtime::open_stores() {
-  PIXMILL_TRY(blobs_, storage::open_local_store(options_.files_root, settings_.durability));
-  // A job is accepted only once its watermark is on the disk, as its table is.
-  PIXMILL_TRY(marks_, storage::open_local_store(options_.marks_root, storage::Durability::kPower));
   jobs::SqliteOptions sqlite{.path = options_.database_path, .master_key = options_.master_key, .event_body = {}};
   sqlite.event_body = [this](const std::string& type, const jobs::Job& job, const std::vector<jobs::Row>& rows) {
     return jobs::event_body(type, job, rows, clock_.now(), options_.links);
@@ -102,6 +132,8 @@ Result<void> Runtime::enough_free_space() const {
 Task<Result<std::unique_ptr<Runtime>>> Runtime::create(asio::io_context& io, Settings settings,
                                                        RuntimeOptions options) {
   std::unique_ptr<Runtime> runtime(new Runtime(std::move(settings), std::move(options)));
+  PIXMILL_CO_RETURN_IF_ERROR(runtime->open_blobs(io.get_executor()));
+  PIXMILL_CO_RETURN_IF_ERROR(co_await runtime->check_blobs());
   PIXMILL_CO_RETURN_IF_ERROR(runtime->open_stores());
   const auto connections_max = runtime->options_.connections_max;
   PIXMILL_CO_TRY(runtime->network_, make_network(io.get_executor(), runtime->settings_, runtime->own_endpoints(),

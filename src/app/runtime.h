@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "app/network.h"
+#include "app/s3_setup.h"
 #include "app/settings.h"
 #include "base/byte_budget.h"
 #include "base/folder_lock.h"
@@ -34,12 +35,15 @@ struct RuntimeOptions {
   std::string folder;  // locked by the caller
   std::string database_path;
   std::string files_root;  // where blob keys begin
-  std::string marks_root;  // where uploaded watermarks lie
+  std::string marks_root;  // where uploaded watermarks lie; "": with the results, in the bucket
   std::string master_key;
   jobs::Links links;                     // as events show them
   std::vector<std::uint16_t> own_ports;  // that image and webhook addresses may not reach on this machine
   std::uint32_t connections_max = 512;   // to origins and webhook receivers
   bool local_files = false;              // items may be file: addresses made by `run` itself
+  // Results lie in a bucket, below a prefix ("" or with a final slash), instead of in `files_root`.
+  std::shared_ptr<storage::S3Bucket> s3_bucket = nullptr;
+  std::string s3_prefix = {};
 };
 
 class Runtime {
@@ -77,6 +81,8 @@ class Runtime {
  private:
   Runtime(Settings settings, RuntimeOptions options);
   [[nodiscard]] Result<void> open_stores();
+  [[nodiscard]] Result<void> open_blobs(Executor executor);
+  [[nodiscard]] Task<Result<void>> check_blobs();
   [[nodiscard]] fetch::OwnEndpoints own_endpoints() const;
   void build_work(Executor executor);
   [[nodiscard]] Result<void> enough_free_space() const;
@@ -86,6 +92,7 @@ class Runtime {
   SystemClock clock_;
   Metrics metrics_;
   jobs::SqliteStore sqlite_;
+  S3Network s3_network_;
   std::unique_ptr<storage::BlobStore> blobs_;
   std::unique_ptr<jobs::Queue> queue_;
   std::unique_ptr<jobs::Ingest> ingest_;

@@ -16,6 +16,7 @@
 #include "app/commands/commands.h"
 #include "app/descriptors.h"
 #include "app/runtime.h"
+#include "app/s3_setup.h"
 #include "app/secrets.h"
 #include "app/server_address.h"
 #include "base/folder_lock.h"
@@ -48,6 +49,8 @@ class ServerSession {
         signals_(io, SIGINT, SIGTERM),
         stop_(io.get_executor()) {}
 
+  // Reads the settings of the bucket, if there are any.
+  Result<void> find_bucket();
   // Binds the port first, so that a port in use is said before anything else happens.
   Result<void> listen();
   Task<void> main();
@@ -70,6 +73,8 @@ class ServerSession {
 
   asio::io_context& io_;
   Settings settings_;
+  SystemClock clock_;
+  std::shared_ptr<storage::S3Bucket> s3_bucket_;  // null: results lie on this machine's disk
   std::string master_key_;
   WebhookSecret secret_;
   DescriptorShares shares_;
@@ -84,6 +89,12 @@ class ServerSession {
   http::Server::RequestHandler handler_;
   std::unique_ptr<http::Server> server_;
 };
+
+Result<void> ServerSession::find_bucket() {
+  if (settings_.s3.bucket.empty()) return {};
+  PIXMILL_TRY(s3_bucket_, make_s3_bucket(settings_.s3, settings_.s3.bucket, clock_));
+  return {};
+}
 
 Result<void> ServerSession::listen() {
   http::ServerOptions options;
@@ -103,7 +114,9 @@ std::string ServerSession::address() const {
 
 jobs::Links ServerSession::links() const {
   const std::string base = settings_.public_base_url.empty() ? address() : settings_.public_base_url;
-  return {.base_url = base, .files_base = base + "/files"};
+  jobs::Links links{.base_url = base, .files_base = base + "/files"};
+  if (s3_bucket_) links.address_of = s3_links(settings_.s3, s3_bucket_, settings_.s3.key_prefix);
+  return links;
 }
 
 api::ApiOptions ServerSession::api_options() const {
@@ -146,13 +159,15 @@ Task<Result<void>> ServerSession::check_default_recipe() {
 Task<Result<void>> ServerSession::start() {
   RuntimeOptions options{.folder = settings_.data_folder,
                          .database_path = settings_.data_folder + "/pixmill.db",
-                         .files_root = settings_.data_folder + "/files",
-                         .marks_root = settings_.data_folder + "/watermarks",
+                         .files_root = s3_bucket_ ? settings_.data_folder : settings_.data_folder + "/files",
+                         .marks_root = s3_bucket_ ? "" : settings_.data_folder + "/watermarks",
                          .master_key = master_key_,
                          .links = links(),
                          .own_ports = std::vector<std::uint16_t>(1, server_->port()),
                          .connections_max = shares_.client_connections,
-                         .local_files = false};
+                         .local_files = false,
+                         .s3_bucket = s3_bucket_,
+                         .s3_prefix = settings_.s3.key_prefix};
   PIXMILL_CO_TRY(runtime_, co_await Runtime::create(io_, settings_, std::move(options)));
   PIXMILL_CO_RETURN_IF_ERROR(co_await check_default_recipe());
   start_webhooks();
@@ -283,6 +298,7 @@ ExitCode serve_here(Settings settings) {
 
   asio::io_context io(1);
   auto session = std::make_unique<ServerSession>(io, std::move(settings), std::move(*master_key), std::move(*secret));
+  if (const auto found = session->find_bucket(); !found) return refuse(found.error());
   if (const auto listening = session->listen(); !listening) return refuse(listening.error());
   asio::co_spawn(io, session->main(), [](const std::exception_ptr& error) { PIXMILL_CHECK(error == nullptr); });
   io.run();

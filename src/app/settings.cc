@@ -165,13 +165,13 @@ Result<Settings> load_settings(const Env& env) {
   PIXMILL_RETURN_IF_ERROR(load_webhooks(env, settings));
   PIXMILL_RETURN_IF_ERROR(load_logging(env, settings));
   PIXMILL_RETURN_IF_ERROR(load_server(env, settings));
+  PIXMILL_TRY(settings.s3, load_s3_settings(env));
   return settings;
 }
 
 Result<void> refuse_unsupported_services(const Env& env) {
   std::string found;
-  for (const auto* name : {"DATABASE_URL", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD",
-                           "AWS_STORAGE_BUCKET_NAME", "AWS_ENDPOINT_URL"}) {
+  for (const auto* name : {"DATABASE_URL", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD"}) {
     if (!env.get(name)) continue;
     if (!found.empty()) found += ", ";
     found += name;
@@ -180,7 +180,7 @@ Result<void> refuse_unsupported_services(const Env& env) {
   return fail(
       ErrorCode::kInvalidArgument,
       fmt::format(
-          "{} is set, but this version of Pixmill keeps its state in SQLite and its results on local disk only; it "
+          "{} is set, but this version of Pixmill keeps its state in SQLite only; it "
           "does not start, so that nothing lands where you do not expect it. Remove the setting from the "
           "environment and from .env to use the embedded default",
           found));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "app/s3_settings.h"
 #include "base/env.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -27,6 +28,7 @@ struct Settings {
   engine::PoolOptions engines;
   worker::WorkerOptions worker;
   webhook::DelivererOptions webhooks;
+  S3Settings s3;
   std::uint64_t memory_bytes_max = 96ULL << 20;  // of source and result bytes in flight in this process
   std::uint64_t disk_free_bytes_min = 100ULL << 20;
   storage::Durability durability = storage::Durability::kProcess;

@@ -159,6 +159,7 @@ std::string output_cell(const Row& row, const Links& links) {
 }  // namespace
 
 std::string Links::file(const std::string& key) const {
+  if (address_of) return address_of(key);
   const bool is_address = files_base.find("://") != std::string::npos || files_base == base_url + "/files";
   return fmt::format("{}/{}", files_base, is_address ? percent_encode_path(key) : key);
 }

@@ -1,6 +1,7 @@
 // The one serialisation of a job: API, webhook, CLI --json. JSON text; key order is stable. Pure.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@ namespace pixmill::jobs {
 struct Links {
   std::string base_url;
   std::string files_base;  // public address of blobs: "<base_url>/files", a bucket's address, or a folder for `run`
+  // Where addresses are made otherwise than by putting the key behind `files_base`. Thread-safe.
+  std::function<std::string(const std::string& key)> address_of = nullptr;
   // Percent-encoded in an address; as it is in a folder.
   [[nodiscard]] std::string file(const std::string& key) const;
 };

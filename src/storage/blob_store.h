@@ -1,4 +1,4 @@
-// Where results lie: a seam over local disk and, later, S3. Bytes mean nothing until a row of the database names their
+// Where results lie: a seam over local disk and S3. Bytes mean nothing until a row of the database names their
 // key. Keys are relative, '/'-separated UTF-8 without empty, "." or ".." segments (storage/object_name makes them).
 // Lives on the loop.
 #pragma once
@@ -25,7 +25,8 @@ class BlobStore {
   virtual ~BlobStore() = default;
 
   // Whole or not at all: readers never see a part. Replaces what was there. `bytes` must stay alive until the task
-  // ends. Errors: kDiskFull, kStoreFailed, kInvalidArgument for a bad key.
+  // ends. Errors: kDiskFull, kStoreFailed, kInvalidArgument for a bad key, kUnavailable while nothing can be stored at
+  // all, the message says why.
   [[nodiscard]] virtual Task<Result<void>> put(std::string key, std::string_view bytes, std::string media_type) = 0;
   // For small ones: the whole of it. Errors: kNotFound, kTooLarge when it is above `bytes_max`, kStoreFailed.
   [[nodiscard]] virtual Task<Result<std::string>> get(std::string key, std::uint64_t bytes_max) = 0;
@@ -40,6 +41,8 @@ class BlobStore {
                                                                  std::size_t limit) = 0;
   // The file behind a key for this machine's HTTP server; nullopt where the store is not a file system.
   [[nodiscard]] virtual std::optional<std::string> local_path(std::string_view key) const = 0;
+  // An address that gives the bytes to whoever asks in the next minutes; nullopt where the store has none.
+  [[nodiscard]] virtual std::optional<std::string> link(std::string_view /*key*/) const { return std::nullopt; }
 };
 
 }  // namespace pixmill::storage

@@ -43,7 +43,7 @@ class S3Client {
   // A good answer, or why there is none.
   [[nodiscard]] Task<Answer> call(S3Call call);
 
-  [[nodiscard]] S3Bucket& bucket() { return *bucket_; }
+  [[nodiscard]] const S3Bucket& bucket() const { return *bucket_; }
 
  private:
   [[nodiscard]] Task<Answer> try_once(const S3Call& call, milliseconds time_left);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/crypto.h"
+#include "base/ids.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "storage/object_key.h"
@@ -18,8 +19,9 @@ namespace pixmill::storage {
 namespace {
 
 constexpr std::size_t kPageMax = 1'000;
-constexpr int kEmptyPagesMax = 100;                // of a listing that goes on without saying anything
-constexpr int kUploadsMax = 3;                     // begun for one blob, because an earlier one is not there any more
+constexpr int kEmptyPagesMax = 100;  // of a listing that goes on without saying anything
+constexpr int kPutsMax = 4;          // of one blob, because the answers to the earlier ones confirmed nothing
+constexpr int kUploadsMax = 3;       // begun for one blob, because an earlier one is not there any more
 constexpr std::uint64_t kPageBytesMax = 8u << 20;  // 1,000 keys of 1,024 bytes, percent-encoded
 
 std::string checksum_of(std::string_view bytes) {
@@ -110,6 +112,12 @@ class S3Store final : public BlobStore {
 
   std::optional<std::string> local_path(std::string_view /*key*/) const override { return std::nullopt; }
 
+  std::optional<std::string> link(std::string_view key) const override {
+    const auto whole = whole_key(std::string(key));
+    if (!whole) return std::nullopt;
+    return client_.bucket().presigned_url(*whole, options_.link_valid_for);
+  }
+
  private:
   Result<std::string> whole_key(const std::string& key) const {
     PIXMILL_RETURN_IF_ERROR(check_key(key));
@@ -182,13 +190,18 @@ class S3Store final : public BlobStore {
   }
 
   Task<Result<void>> put_whole(const std::string& whole, std::string_view bytes, std::string media_type) {
-    S3Call call{.key = whole, .headers = headers_for(std::move(media_type)), .body = bytes, .what = "put"};
+    const S3Call call{.key = whole, .headers = headers_for(std::move(media_type)), .body = bytes, .what = "put"};
     const std::string checksum = checksum_of(bytes);
-    auto answer = co_await put_bytes(std::move(call), checksum);
-    if (!answer) co_return std::unexpected(std::move(answer).error().error);
-    if (contradicts(*answer, checksum)) co_return unconfirmed();
-    if (has_etag(*answer)) co_return Result<void>();
-    co_return co_await confirm_size(whole, bytes.size());
+    Result<void> stored = unconfirmed();
+    // Swift answers so when another writer of the same key was a moment earlier: then nothing of ours was kept.
+    for (int put = 0; put < kPutsMax && !stored && stored.error().code == ErrorCode::kStoreFailed; ++put) {
+      auto answer = co_await put_bytes(call, checksum);
+      if (!answer) co_return std::unexpected(std::move(answer).error().error);
+      if (contradicts(*answer, checksum)) continue;
+      if (has_etag(*answer)) co_return Result<void>();
+      stored = co_await confirm_size(whole, bytes.size());
+    }
+    co_return stored;
   }
 
   // For an answer that says nothing about what was stored, a proxy's perhaps.
@@ -281,6 +294,22 @@ class S3Store final : public BlobStore {
 
 std::unique_ptr<BlobStore> make_s3_store(S3Parts parts, std::shared_ptr<S3Bucket> bucket, S3StoreOptions options) {
   return std::make_unique<S3Store>(parts, std::move(bucket), std::move(options));
+}
+
+Task<Result<void>> check_bucket(S3Parts parts, std::shared_ptr<S3Bucket> bucket, std::string key_prefix,
+                                S3Patience patience) {
+  S3Client client(parts, std::move(bucket), patience);
+  const std::string key = fmt::format("{}check-{}", key_prefix, Uuid::random().text());
+  for (const std::string_view method : {"PUT", "GET", "DELETE"}) {
+    S3Call call{.method = std::string(method), .key = key, .body = method == "PUT" ? "pixmill" : "", .what = "check"};
+    auto answer = co_await client.call(std::move(call));
+    if (answer) continue;
+    Error error = std::move(answer.error().error);
+    const bool may_pass = answer.error().fault == S3Fault::kAgain;
+    error.code = may_pass ? ErrorCode::kUnavailable : ErrorCode::kInvalidArgument;
+    co_return std::unexpected(std::move(error));
+  }
+  co_return Result<void>();
 }
 
 }  // namespace pixmill::storage

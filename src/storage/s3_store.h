@@ -30,4 +30,10 @@ struct S3StoreOptions {
 [[nodiscard]] std::unique_ptr<BlobStore> make_s3_store(S3Parts parts, std::shared_ptr<S3Bucket> bucket,
                                                        S3StoreOptions options);
 
+// Whether the bucket can be used: puts, reads and removes a small object below `key_prefix`. Errors: kInvalidArgument
+// where an operator has to act, the message says what to do; kUnavailable where waiting may help, found out within
+// `patience`.
+[[nodiscard]] Task<Result<void>> check_bucket(S3Parts parts, std::shared_ptr<S3Bucket> bucket, std::string key_prefix,
+                                              S3Patience patience);
+
 }  // namespace pixmill::storage

@@ -232,17 +232,25 @@ TEST_F(S3Store, LooksAgainWhenAnAnswerConfirmsNothing) {
 }
 
 TEST_F(S3Store, CountsNothingAsStoredThatIsNotThere) {
-  answers("/b/k", {status(200), status(404)});
+  answers("/b/k",
+          {status(200), status(404), status(200), status(404), status(200), status(404), status(200), status(404)});
   EXPECT_EQ(put_error().code, ErrorCode::kStoreFailed);
-  store_.reset();
   auto shorter = stored();
   shorter.body = "ab";
-  answers("/b/k", {status(200), shorter});
+  answers("/b/k", {status(202), shorter, status(202), shorter, status(202), shorter, status(202), shorter});
   EXPECT_EQ(put_error().code, ErrorCode::kStoreFailed);
   auto other = stored();
   other.headers.emplace_back("x-amz-checksum-sha256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
   answers("/b/k", {other});
   EXPECT_EQ(put_error().code, ErrorCode::kStoreFailed);
+}
+
+TEST_F(S3Store, PutsAgainWhatWasNotConfirmed) {
+  auto other = stored();
+  other.headers.emplace_back("x-amz-checksum-sha256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+  answers("/b/k", {status(202), status(404), other, stored()});
+  EXPECT_TRUE(put());
+  EXPECT_EQ(lines(), (std::vector<std::string>{"PUT", "HEAD", "PUT", "PUT"}));
 }
 
 TEST_F(S3Store, DoesWithoutChecksumsWhereTheyAreNotKnown) {

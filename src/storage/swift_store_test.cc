@@ -137,7 +137,7 @@ TEST_F(Swift, RefusesPresignedAddressesThatWereChanged) {
   ASSERT_TRUE(put(*store, "a", "a") && put(*store, "b", "b"));
   auto url = world_.bucket->presigned_url(world_.prefix + "a", std::chrono::minutes(5));
   EXPECT_EQ(get(url)->status, 200);
-  EXPECT_EQ(get(world_.bucket->address().url(world_.prefix + "a"))->status, 403) << "without a signature";
+  EXPECT_NE(get(world_.bucket->address().url(world_.prefix + "a"))->status, 200) << "without a signature";
   url.replace(url.find("/a?") + 1, 1, "b");
   EXPECT_EQ(get(url)->status, 403);
 }
@@ -215,6 +215,16 @@ TEST_F(Swift, IsSignedForWithItsOwnTimeWhenOursIsWrong) {
     EXPECT_NEAR(static_cast<double>(wrong.bucket->clock_offset().count()),
                 static_cast<double>(-milliseconds(shift).count()), 5'000);
   }
+}
+
+TEST_F(Swift, TakesLargeBlobsInParts) {
+  const auto store = open();
+  std::string bytes((17u << 20) + 1, 'x');
+  for (std::size_t i = 0; i < bytes.size(); i += 4'099) bytes[i] = static_cast<char>(i >> 12);
+  ASSERT_TRUE(put(*store, "large +", bytes));
+  EXPECT_TRUE(testing::run_task(io_, store->get("large +", bytes.size())) == bytes);
+  EXPECT_TRUE(testing::run_task(io_, store->copy("large +", "copy")));
+  EXPECT_EQ(testing::run_task(io_, store->head("copy"))->bytes, bytes.size());
 }
 
 TEST_F(Swift, LeavesNoPartsBehind) {

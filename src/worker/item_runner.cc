@@ -131,7 +131,10 @@ Task<std::variant<jobs::ItemOutcome, GiveBack>> ItemRunner::run(jobs::ClaimedIte
                                        .transform_ms = outcome.times.transform.count(),
                                        .store_ms = outcome.times.store.count()}};
   if (auto* failed = std::get_if<pipeline::Failed>(&outcome.result)) {
-    if (failed->error.code == ErrorCode::kDiskFull) {
+    // A store that takes nothing is not this picture's fault: nobody's work is worth doing until it is mended.
+    const bool store_is_away =
+        failed->stage == pipeline::Stage::kStore && failed->error.code == ErrorCode::kUnavailable;
+    if (failed->error.code == ErrorCode::kDiskFull || store_is_away) {
       co_return GiveBack{.ready_in = kTryAgainIn, .machine_trouble = std::move(failed->error)};
     }
     if (should_give_back(failed->error)) {

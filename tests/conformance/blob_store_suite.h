@@ -226,6 +226,7 @@ TEST_P(BlobStoreSuite, WritesOfOneKeyAtOnceLeaveOneWhole) {
   int done = 0;
   const auto write = [](BlobStore& blobs, std::string_view bytes, int& count) -> Task<void> {
     const auto written = co_await blobs.put("same", bytes, "image/png");
+    EXPECT_TRUE(written.has_value()) << written.error().message << " " << written.error().detail;
     if (written) ++count;
   };
   for (int i = 0; i < 20; ++i) {

@@ -31,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                               .headers = {},
                               .payload = "p"};
   const auto canonical = canonical_request(request);
-  require(std::ranges::count(canonical, '\n') == 7);
+  require(std::ranges::count(canonical, '\n') == 6);
   const auto path_end = canonical.find('\n', 4);
   require(pixmill::percent_decode(canonical.substr(4, path_end - 4)) == "/" + half);
 

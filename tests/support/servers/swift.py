@@ -53,6 +53,7 @@ pipeline = catch_errors proxy-logging cache listing_formats s3api tempauth bulk 
 use = egg:swift#proxy
 allow_account_management = true
 account_autocreate = true
+error_suppression_limit = 1000000
 [filter:catch_errors]
 use = egg:swift#catch_errors
 [filter:cache]
@@ -109,6 +110,7 @@ class Server:
         self.bucket = bucket
         self.folder = None
         self.port = None
+        self._ports = []
         self._processes = []
         self._token = None
 
@@ -188,7 +190,8 @@ class Server:
     def _start(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="pixmill-swift-", dir="/tmp"))
         user = self._user()
-        self.port, memcached, account, container, objects = _free_ports(5)
+        self._ports = _free_ports(5)
+        self.port, memcached, account, container, objects = self._ports
         ports = {"account": account, "container": container, "object": objects}
         etc, devices = self.folder / "etc", self.folder / "srv"
         (devices / "d1").mkdir(parents=True)
@@ -238,6 +241,9 @@ class Server:
             if process.poll() is not None:
                 raise OSError(f"{process.args} ended with {process.returncode}:\n{self.log_text()}")
         try:
+            # A proxy that has met a storage server too early leaves it alone for a while.
+            for port in self._ports:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
             return self.make_bucket(self.bucket) in (201, 202)
         except (OSError, http.client.HTTPException):
             return False
