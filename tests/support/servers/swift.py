@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import warnings
 import urllib.parse
 
 from support.waiting import wait_until
@@ -221,7 +222,9 @@ class Server:
 
     @staticmethod
     def _make_ring(path, port):
-        from swift.common.ring import RingBuilder
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the libraries that it is made of
+            from swift.common.ring import RingBuilder
         builder = RingBuilder(4, 1, 0)
         builder.add_dev({"id": 0, "region": 1, "zone": 1, "weight": 1, "ip": "127.0.0.1", "port": port, "device": "d1", "meta": "",
                          "replication_ip": "127.0.0.1", "replication_port": port})
