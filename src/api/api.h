@@ -62,7 +62,8 @@ struct ApiOptions {
   // ALLOWED_HOSTS: names that requests may be addressed to; ".example.com" includes subdomains, "*" allows all, and an
   // empty list this machine's own (api/allowed_hosts).
   std::vector<std::string> allowed_hosts;
-  std::string listen_host = "127.0.0.1";  // the literal address that is listened on
+  std::vector<std::string> s3_source_buckets = {};  // whose objects tables may name as s3://bucket/key
+  std::string listen_host = "127.0.0.1";            // the literal address that is listened on
 
   std::uint64_t upload_bytes_max = 8ULL << 30;  // of the file of one upload
   std::uint64_t free_bytes_min = 256ULL << 20;  // below this /readyz says 503 and uploads get 507

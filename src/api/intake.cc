@@ -129,7 +129,7 @@ Task<Checked<std::vector<std::string>>> table_columns(Context& context, std::str
   co_return std::move(*columns);
 }
 
-jobs::TableOptions table_options(const jobs::NewJob& job, const UploadedFile& file,
+jobs::TableOptions table_options(const Context& context, const jobs::NewJob& job, const UploadedFile& file,
                                  std::shared_ptr<const jobs::RecipeBook> recipes) {
   const bool is_original = job.origin == jobs::JobOrigin::kLegacyUpload;
   jobs::TableOptions table;
@@ -139,6 +139,7 @@ jobs::TableOptions table_options(const jobs::NewJob& job, const UploadedFile& fi
   table.overrides = job.overrides;
   table.recipe = {.text = job.recipe, .name = job.recipe_name};
   table.recipes = std::move(recipes);
+  table.s3_buckets = context.options.s3_source_buckets;
   return table;
 }
 

@@ -38,7 +38,8 @@ namespace pixmill::api {
                                                                     jobs::TableOptions options);
 
 // How the job's table is read: as the form said.
-[[nodiscard]] jobs::TableOptions table_options(const jobs::NewJob& job, const UploadedFile& file,
+[[nodiscard]] jobs::TableOptions table_options(const Context& context, const jobs::NewJob& job,
+                                               const UploadedFile& file,
                                                std::shared_ptr<const jobs::RecipeBook> recipes);
 
 // Stores the job and starts to read its table. The spool file is the job's from then on.

@@ -117,7 +117,7 @@ Checked<jobs::NewJob> Jobs::read_form(const Upload& upload, const jobs::RecipeBo
 
 Task<Checked<std::vector<jobs::NamedRecipe>>> Jobs::check_table(const Upload& upload, const jobs::NewJob& job,
                                                                 std::shared_ptr<const jobs::RecipeBook> recipes) {
-  const auto table = table_options(job, *upload.file, std::move(recipes));
+  const auto table = table_options(context_, job, *upload.file, std::move(recipes));
   PIXMILL_API_TRY(const auto columns, co_await table_columns(context_, upload.file->spool.path(), table));
   if (const auto names = check_name_template(job.name_template, columns); !names) co_return refuse(names.error());
   auto report = co_await context_.parts.ingest.check(upload.file->spool.path(), table);

@@ -101,7 +101,7 @@ Task<Checked<JobId>> Legacy::accept(http::Request& request) {
   PIXMILL_API_TRY(job.overrides, parse_flag("overrides", upload->field("overrides")));
   PIXMILL_API_TRY(job.webhook_url, check_webhook_url(upload->field("webhook_url"), context_.parts.policy));
 
-  auto table = table_options(job, *upload->file, recipes);
+  auto table = table_options(context_, job, *upload->file, recipes);
   auto report = co_await context_.parts.ingest.check(upload->file->spool.path(), std::move(table));
   if (!report) {
     const Problem problem = table_problem(report.error());

@@ -59,6 +59,7 @@ jobs::TableOptions table_options(const InputSet& set, const RunOptions& options)
   table.file_name = fs::path(set.table_path).filename().string();
   table.overrides = options.overrides;
   table.recipes = options.recipes;
+  table.s3_buckets = options.s3_source_buckets;
   return table;
 }
 
@@ -120,6 +121,16 @@ Result<std::string> set_digest(const InputSet& set, const SetPlan& plan, const R
   return to_hex(
       sha256(fmt::format("{}\n{}\n{}\n{}\n{}{}", content, plan.recipe.text, plan.name_template, options.url_column,
                          options.skip_invalid, options.overrides ? "" : "\nno overrides")));
+}
+
+std::string state_folder_of(const storage::S3Location& target, std::string_view endpoint, std::string_view state_home,
+                            std::string_view home) {
+  constexpr std::size_t kDigits = 12;
+  const std::string digest = to_hex(sha256(fmt::format("{}\n{}\n{}", endpoint, target.bucket, target.key)));
+  std::string base = "./.pixmill-state";
+  if (!home.empty()) base = fmt::format("{}/.local/state/pixmill", home);
+  if (!state_home.empty()) base = fmt::format("{}/pixmill", state_home);
+  return fmt::format("{}/runs/{}-{}", base, target.bucket, digest.substr(0, kDigits));
 }
 
 Result<jobs::NewRow> picture_row(const LocalPicture& picture, std::uint64_t row, const std::string& name_template) {

@@ -14,6 +14,7 @@
 #include "jobs/model.h"
 #include "jobs/table_reader.h"
 #include "storage/object_name.h"
+#include "storage/s3_address.h"
 
 namespace pixmill::app {
 
@@ -45,6 +46,11 @@ struct SetPlan {
 // early with kCancelled once `stop` was asked for. Errors: those of content_digest.
 [[nodiscard]] Result<std::string> set_digest(const InputSet& set, const SetPlan& plan, const RunOptions& options,
                                              std::stop_token stop = {});
+
+// Where `run` keeps what it needs to resume a job whose results go to a bucket: a folder of its own for each target.
+// `state_home`: XDG_STATE_HOME, `home`: HOME; without either it is in the working directory.
+[[nodiscard]] std::string state_folder_of(const storage::S3Location& target, std::string_view endpoint,
+                                          std::string_view state_home, std::string_view home);
 
 // The row of one local picture: its path, one item, and the folders it lay in kept below the output folder.
 // Errors: kInvalidArgument when the template is malformed.

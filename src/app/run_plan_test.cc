@@ -21,6 +21,17 @@ class RunPlan : public ::testing::Test {
   testing::TempFolder folder_;
 };
 
+TEST(StateFolder, IsOneForEachTarget) {
+  const storage::S3Location target{.bucket = "pictures", .key = "today"};
+  const auto folder = state_folder_of(target, "", "/state", "/home/me");
+  EXPECT_TRUE(folder.starts_with("/state/pixmill/runs/pictures-")) << folder;
+  EXPECT_EQ(folder, state_folder_of(target, "", "/state", "/home/you"));
+  EXPECT_NE(folder, state_folder_of(target, "http://minio", "/state", ""));
+  EXPECT_NE(folder, state_folder_of({.bucket = "pictures", .key = "today/x"}, "", "/state", ""));
+  EXPECT_TRUE(state_folder_of(target, "", "", "/home/me").starts_with("/home/me/.local/state/pixmill/runs/pictures-"));
+  EXPECT_TRUE(state_folder_of(target, "", "", "").starts_with("./.pixmill-state/runs/pictures-"));
+}
+
 TEST_F(RunPlan, NamesFollowTheKindOfTable) {
   const auto original = plan_set(table("S.No.,Product Name,Input Image Urls\n1,A,http://a/x.jpg\n"), options(), false);
   ASSERT_TRUE(original) << original.error().message;

@@ -19,12 +19,15 @@
 #include "app/descriptors.h"
 #include "app/local_files.h"
 #include "app/run_plan.h"
+#include "app/s3_setup.h"
 #include "app/secrets.h"
 #include "app/small_file.h"
 #include "base/blocking_thread.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "storage/local_store.h"
+#include "storage/object_key.h"
+#include "storage/put_file.h"
 
 namespace pixmill::app {
 
@@ -100,6 +103,10 @@ class RunSession {
   Task<Result<jobs::Job>> watch(JobId job, const SetWork& work);
   Task<ProgressView> view_of(const jobs::Job& job);
   Task<Result<void>> write_results(const jobs::Job& job, const std::string& folder);
+  Task<Result<void>> upload_result(const std::string& path);
+  Result<void> find_bucket();
+  [[nodiscard]] jobs::Links links() const;
+  [[nodiscard]] std::string shown(const std::string& path) const;
   void summarise(const jobs::Job& job, const std::string& folder);
   void on_signal();
   void worsen(ExitCode code);
@@ -108,6 +115,9 @@ class RunSession {
   asio::io_context& io_;
   Settings settings_;
   RunOptions options_;
+  SystemClock clock_;
+  std::shared_ptr<storage::S3Bucket> s3_bucket_;  // null: results go to the output folder
+  std::string s3_prefix_;
   std::vector<InputSet> sets_;
   Reporter reporter_;
   asio::signal_set signals_;
@@ -167,15 +177,19 @@ Task<void> RunSession::main() {
 Task<Result<void>> RunSession::run_all() {
   const auto shares = share_descriptors(raise_descriptor_limit(), settings_.engines.engines);
   PIXMILL_CO_TRY(auto plans, plan_all());
+  PIXMILL_CO_RETURN_IF_ERROR(find_bucket());
   RuntimeOptions options{.folder = options_.output_folder,
                          .database_path = options_.output_folder + "/.pixmill.db",
                          .files_root = options_.output_folder,
                          .marks_root = options_.output_folder + "/.pixmill/watermarks",
                          .master_key = {},
-                         .links = {.base_url = {}, .files_base = fs::absolute(options_.output_folder).string()},
+                         .links = links(),
                          .own_ports = {},
                          .connections_max = shares.client_connections,
-                         .local_files = true};
+                         .local_files = true,
+                         .s3_bucket = s3_bucket_,
+                         .s3_prefix = s3_prefix_,
+                         .s3_source_buckets = options_.s3_source_buckets};
   PIXMILL_CO_TRY(options.master_key, load_master_key(options_.output_folder + "/.pixmill", settings_.master_key));
   PIXMILL_CO_TRY(runtime_, co_await Runtime::create(io_, settings_, std::move(options)));
   runtime_->worker().claim_only(JobId{});  // none, until a set's job is known
@@ -246,7 +260,7 @@ Task<Result<jobs::Job>> RunSession::find_or_create(SetWork& work) {
         ErrorCode::kConflict,
         fmt::format("{} holds the results of another job ({}, {} pictures, recipe '{}'): the input, the recipe or the "
                     "names have changed since. Choose another folder, or say --replace to start anew in this one",
-                    options_.output_folder, other->name, format_count(other->total), other->recipe));
+                    shown(options_.output_folder), other->name, format_count(other->total), other->recipe));
   }
   if (!work.set.table_path.empty()) PIXMILL_CO_RETURN_IF_ERROR(co_await check_rows(work));
   for (const auto& job : known) {
@@ -411,11 +425,49 @@ Task<ProgressView> RunSession::view_of(const jobs::Job& job) {
   co_return view;
 }
 
+Result<void> RunSession::find_bucket() {
+  if (!options_.s3_output) return {};
+  s3_prefix_ = options_.s3_output->key;
+  while (s3_prefix_.ends_with('/')) s3_prefix_.pop_back();
+  if (!s3_prefix_.empty()) {
+    PIXMILL_RETURN_IF_ERROR(storage::check_key(s3_prefix_));
+    s3_prefix_ += '/';
+  }
+  PIXMILL_TRY(s3_bucket_, make_s3_bucket(settings_.s3, options_.s3_output->bucket, clock_));
+  return {};
+}
+
+jobs::Links RunSession::links() const {
+  jobs::Links links{.base_url = {}, .files_base = fs::absolute(options_.output_folder).string()};
+  if (!s3_bucket_) return links;
+  S3Settings settings = settings_.s3;
+  // There is no server whose address they could have.
+  if (settings.links == S3Links::kServer) settings.links = S3Links::kPublic;
+  links.address_of = s3_links(settings, s3_bucket_, s3_prefix_);
+  return links;
+}
+
+// A path of the output folder as the user knows it.
+std::string RunSession::shown(const std::string& path) const {
+  if (!s3_bucket_) return path;
+  std::string_view below(path);
+  below.remove_prefix(options_.output_folder.size());
+  while (below.starts_with('/')) below.remove_prefix(1);
+  std::string address = fmt::format("s3://{}/{}{}", options_.s3_output->bucket, s3_prefix_, below);
+  if (address.ends_with('/')) address.pop_back();
+  return address;
+}
+
+Task<Result<void>> RunSession::upload_result(const std::string& path) {
+  if (!s3_bucket_) co_return Result<void>{};
+  co_return co_await storage::put_file(runtime_->blobs(), path.substr(options_.output_folder.size() + 1), path,
+                                       "text/csv; charset=utf-8; header=present");
+}
+
 Task<Result<void>> RunSession::write_results(const jobs::Job& job, const std::string& folder) {
-  const jobs::Links links{.base_url = {}, .files_base = fs::absolute(options_.output_folder).string()};
   for (const auto file : {jobs::ResultFile::kResultCsv, jobs::ResultFile::kImagesCsv}) {
     const std::string path = folder + (file == jobs::ResultFile::kResultCsv ? "/result.csv" : "/images.csv");
-    const auto next = jobs::stream_result_file(runtime_->store(), job, file, options_.cells, links);
+    const auto next = jobs::stream_result_file(runtime_->store(), job, file, options_.cells, links());
     PIXMILL_CO_TRY(auto writer, FileWriter::create(path, 0644));
     for (;;) {
       PIXMILL_CO_TRY(const auto piece, co_await next());
@@ -423,6 +475,7 @@ Task<Result<void>> RunSession::write_results(const jobs::Job& job, const std::st
       PIXMILL_CO_RETURN_IF_ERROR(writer.write(piece));
     }
     PIXMILL_CO_RETURN_IF_ERROR(writer.commit());
+    PIXMILL_CO_RETURN_IF_ERROR(co_await upload_result(path));
   }
   co_return Result<void>{};
 }
@@ -437,9 +490,8 @@ void RunSession::summarise(const jobs::Job& job, const std::string& folder) {
   } else if (job.failed > 0 || job.invalid > 0) {
     worsen(ExitCode::kSomeFailed);
   }
-  const jobs::Links links{.base_url = {}, .files_base = fs::absolute(options_.output_folder).string()};
   if (options_.json) {
-    std::printf("%s\n", jobs::job_document(job, links).c_str());
+    std::printf("%s\n", jobs::job_document(job, links()).c_str());
     return;
   }
   std::string text =
@@ -448,8 +500,9 @@ void RunSession::summarise(const jobs::Job& job, const std::string& folder) {
   if (!savings.empty()) text += ", " + savings;
   if (job.failed > 0) text += fmt::format(", {} failed (--retry-failed tries them again)", format_count(job.failed));
   if (job.invalid > 0) text += fmt::format(", {} invalid rows skipped", format_count(job.invalid));
-  std::printf("%s\n  pictures  %s/%s\n  results   %s/result.csv\n            %s/images.csv\n", text.c_str(),
-              options_.output_folder.c_str(), job.blob_prefix.c_str(), folder.c_str(), folder.c_str());
+  std::printf("%s\n  pictures  %s/%s\n  results   %s\n            %s\n", text.c_str(),
+              shown(options_.output_folder).c_str(), job.blob_prefix.c_str(), shown(folder + "/result.csv").c_str(),
+              shown(folder + "/images.csv").c_str());
 }
 
 Result<void> check_output_folder(const std::string& folder) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,17 +15,21 @@
 #include "base/task.h"
 #include "jobs/recipe_book.h"
 #include "jobs/result_files.h"
+#include "storage/s3_address.h"
 
 namespace pixmill::app {
 
 struct RunOptions {
   std::vector<std::string> inputs;
-  std::string output_folder;
+  std::string output_folder;  // with `s3_output`: what is kept here in order to resume
+  std::optional<storage::S3Location> s3_output = std::nullopt;  // where results go instead
   std::string recipe = "compress";
   std::string watermark = {};  // a picture's file, for a recipe that says watermark=upload; "" for none
   std::string name_template;   // "": {product}-{index} where there are products, else {source_stem}
   std::string url_column;
   std::vector<std::string> headers;  // "Host: Name: value"
+  // Whose objects tables may name as s3://bucket/key: any, because the key and the table are one user's.
+  std::vector<std::string> s3_source_buckets = {std::string(jobs::kEveryBucket)};
   bool skip_invalid = false;
   bool overrides = true;  // columns of a table may change the recipe row by row
   bool retry_failed = false;

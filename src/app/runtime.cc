@@ -8,6 +8,7 @@
 
 #include "app/exit_code.h"
 #include "app/local_files.h"
+#include "app/s3_sources.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "fetch/source_url.h"
@@ -43,10 +44,13 @@ Runtime::Runtime(Settings settings, RuntimeOptions options)
 Runtime::~Runtime() = default;
 
 Result<void> Runtime::open_blobs(Executor executor) {
+  const bool has_sources = !options_.s3_source_buckets.empty();
+  if (options_.s3_bucket != nullptr || has_sources) {
+    PIXMILL_TRY(s3_network_, make_s3_network(std::move(executor), settings_));
+  }
   if (options_.s3_bucket == nullptr) {
     PIXMILL_TRY(blobs_, storage::open_local_store(options_.files_root, settings_.durability));
   } else {
-    PIXMILL_TRY(s3_network_, make_s3_network(std::move(executor), settings_));
     auto options = s3_store_options(settings_.s3, options_.s3_prefix);
     blobs_ = storage::make_s3_store(s3_network_.parts(metrics_), options_.s3_bucket, std::move(options));
   }
@@ -95,19 +99,26 @@ fetch::OwnEndpoints Runtime::own_endpoints() const {
 void Runtime::build_work(Executor executor) {
   queue_ = jobs::make_local_queue(executor);
   ingest_ = std::make_unique<jobs::Ingest>(executor, store(), *queue_);
+  fetch::Fetcher* fetcher = network_.fetcher.get();
+  if (!options_.s3_source_buckets.empty()) {
+    S3Sources sources{
+        .settings = settings_.s3, .buckets = options_.s3_source_buckets, .bytes_max = settings_.fetch.body_bytes_max};
+    s3_fetcher_ = make_s3_sources_fetcher(*fetcher, s3_network_.parts(metrics_), clock_, std::move(sources));
+    fetcher = s3_fetcher_.get();
+  }
   if (options_.local_files) {
-    file_fetcher_ = make_local_files_fetcher(*network_.fetcher, settings_.fetch.body_bytes_max);
+    file_fetcher_ = make_local_files_fetcher(*fetcher, settings_.fetch.body_bytes_max);
+    fetcher = file_fetcher_.get();
   }
   budget_ = std::make_unique<ByteBudget>(executor, settings_.memory_bytes_max);
   const pipeline::WatermarkParts marks{.fetcher = *network_.fetcher, .uploads = *marks_, .budget = *budget_};
   watermarks_ = std::make_unique<pipeline::Watermarks>(executor, marks);
-  pipeline_ = std::make_unique<pipeline::Pipeline>(
-      pipeline::PipelineParts{.fetcher = file_fetcher_ ? *file_fetcher_ : *network_.fetcher,
-                              .engines = *engines_,
-                              .blobs = *blobs_,
-                              .budget = *budget_,
-                              .watermarks = *watermarks_,
-                              .metrics = metrics_});
+  pipeline_ = std::make_unique<pipeline::Pipeline>(pipeline::PipelineParts{.fetcher = *fetcher,
+                                                                           .engines = *engines_,
+                                                                           .blobs = *blobs_,
+                                                                           .budget = *budget_,
+                                                                           .watermarks = *watermarks_,
+                                                                           .metrics = metrics_});
   settings_.worker.name = worker_name();
   settings_.worker.on_broken_store = [](const Error& error) { end_for(error); };
   settings_.worker.may_claim = [this] { return enough_free_space(); };

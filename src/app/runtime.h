@@ -44,6 +44,7 @@ struct RuntimeOptions {
   // Results lie in a bucket, below a prefix ("" or with a final slash), instead of in `files_root`.
   std::shared_ptr<storage::S3Bucket> s3_bucket = nullptr;
   std::string s3_prefix = {};
+  std::vector<std::string> s3_source_buckets = {};  // whose objects may be sources; jobs::kEveryBucket: any
 };
 
 class Runtime {
@@ -98,6 +99,7 @@ class Runtime {
   std::unique_ptr<jobs::Ingest> ingest_;
   std::unique_ptr<storage::BlobStore> marks_;
   Network network_;
+  std::unique_ptr<fetch::Fetcher> s3_fetcher_;
   std::unique_ptr<fetch::Fetcher> file_fetcher_;
   std::unique_ptr<engine::Pool> engines_;
   std::unique_ptr<ByteBudget> budget_;

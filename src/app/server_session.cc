@@ -69,6 +69,7 @@ class ServerSession {
   void on_signal();
   [[nodiscard]] std::string address() const;  // that is listened on
   [[nodiscard]] jobs::Links links() const;
+  [[nodiscard]] std::vector<std::string> source_buckets() const;
   [[nodiscard]] api::ApiOptions api_options() const;
 
   asio::io_context& io_;
@@ -119,6 +120,11 @@ jobs::Links ServerSession::links() const {
   return links;
 }
 
+// Everybody who may send a table may name what lies in them, so none is open unless the operator says so.
+std::vector<std::string> ServerSession::source_buckets() const {
+  return settings_.s3.source_buckets.value_or(std::vector<std::string>());
+}
+
 api::ApiOptions ServerSession::api_options() const {
   api::ApiOptions options;
   options.links = links();
@@ -131,6 +137,7 @@ api::ApiOptions ServerSession::api_options() const {
   options.allowed_hosts = settings_.allowed_hosts;
   options.listen_host = settings_.host;
   options.free_bytes_min = settings_.disk_free_bytes_min;
+  options.s3_source_buckets = source_buckets();
   return options;
 }
 
@@ -167,7 +174,8 @@ Task<Result<void>> ServerSession::start() {
                          .connections_max = shares_.client_connections,
                          .local_files = false,
                          .s3_bucket = s3_bucket_,
-                         .s3_prefix = settings_.s3.key_prefix};
+                         .s3_prefix = settings_.s3.key_prefix,
+                         .s3_source_buckets = source_buckets()};
   PIXMILL_CO_TRY(runtime_, co_await Runtime::create(io_, settings_, std::move(options)));
   PIXMILL_CO_RETURN_IF_ERROR(co_await check_default_recipe());
   start_webhooks();

@@ -15,6 +15,7 @@
 #include "jobs/row_recipes.h"
 #include "jobs/table_check.h"
 #include "storage/object_name.h"
+#include "storage/s3_address.h"
 
 namespace pixmill::jobs {
 
@@ -34,18 +35,26 @@ TableOptions table_options(const Job& job, std::vector<NamedRecipe> row_names) {
           .file_name = std::filesystem::path(job.source_path).filename().string(),
           .overrides = job.overrides,
           .recipe = {.text = job.recipe, .name = job.recipe_name},
-          .recipes = std::make_shared<const RecipeBook>(std::move(row_names))};
+          .recipes = std::make_shared<const RecipeBook>(std::move(row_names)),
+          // The upload was checked against what may be named; what may be fetched is the fetcher's to say.
+          .s3_buckets = {std::string(kEveryBucket)}};
+}
+
+// "photos/Blue shirt.final.jpg" ► "Blue shirt.final".
+std::string stem_of(std::string_view path) {
+  std::string name(path.substr(path.rfind('/') + 1));
+  if (const auto dot = name.rfind('.'); dot != std::string::npos && dot > 0) name.resize(dot);
+  return name.empty() ? "image" : name;
 }
 
 // "https://a.example/photos/Blue%20shirt.final.jpg?x=1" ► "Blue shirt.final".
 std::string source_stem(const std::string& url) {
+  if (const auto object = storage::parse_s3_location(url)) return stem_of(object->key);
   const auto parsed = fetch::parse_source_url(url);
   if (!parsed) return "image";
   const auto path = std::string_view(parsed->target).substr(0, parsed->target.find('?'));
   const auto name = path.substr(path.rfind('/') + 1);
-  std::string decoded = percent_decode(name).value_or(std::string(name));
-  if (const auto dot = decoded.rfind('.'); dot != std::string::npos && dot > 0) decoded.resize(dot);
-  return decoded.empty() ? "image" : decoded;
+  return stem_of(percent_decode(name).value_or(std::string(name)));
 }
 
 // Names of one job's pictures.

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "fetch/source_url.h"
+#include "storage/s3_address.h"
 
 namespace pixmill::jobs {
 
@@ -20,6 +21,7 @@ constexpr std::string_view kUrls = "Input Image Urls";
 constexpr std::array kRequired = {kSerial, kProduct, kUrls};
 constexpr std::array<std::string_view, 5> kUrlColumns = {"url", "image_url", "image", "src", kUrls};
 
+constexpr std::string_view kS3Scheme = "s3://";
 constexpr std::size_t kProblemsPerRowMax = 20;
 constexpr std::size_t kShownUrlBytesMax = 500;
 
@@ -47,7 +49,21 @@ std::string shown(std::string_view url) {
 }
 
 bool begins_with_scheme(std::string_view text) {
-  return equals_ignoring_case(text.substr(0, 7), "http://") || equals_ignoring_case(text.substr(0, 8), "https://");
+  return equals_ignoring_case(text.substr(0, 7), "http://") || equals_ignoring_case(text.substr(0, 8), "https://") ||
+         text.starts_with(kS3Scheme);
+}
+
+// Whether a picture can be asked for at that address, as far as its spelling says.
+Result<void> check_source(const std::string& url, const std::vector<std::string>& s3_buckets) {
+  if (s3_buckets.empty() || !url.starts_with(kS3Scheme)) {
+    PIXMILL_RETURN_IF_ERROR(fetch::parse_source_url(url));
+    return {};
+  }
+  PIXMILL_TRY(const auto object, storage::parse_s3_location(url));
+  if (object.key.empty()) return fail(ErrorCode::kInvalidUrl, "It names a bucket and no object in it");
+  const auto is_open = [&](const std::string& name) { return name == kEveryBucket || name == object.bucket; };
+  if (std::ranges::any_of(s3_buckets, is_open)) return {};
+  return fail(ErrorCode::kInvalidUrl, fmt::format("The bucket {} is not one of S3_SOURCES", object.bucket));
 }
 
 // The plain form: a comma separates only where another URL begins.
@@ -112,10 +128,10 @@ class RowCheck {
       return;
     }
     for (const auto& url : urls) {
-      const auto parsed = fetch::parse_source_url(url);
-      if (parsed) continue;
+      const auto checked = check_source(url, layout_.s3_buckets);
+      if (checked) continue;
       std::string message = fmt::format("Invalid URL found at row {}: {}", row_.row, shown(url));
-      if (layout_.dialect == TableDialect::kAny) message += fmt::format(" ({})", parsed.error().message);
+      if (layout_.dialect == TableDialect::kAny) message += fmt::format(" ({})", checked.error().message);
       report(layout_.url_column, std::move(message));
       if (row_.problems.size() >= kProblemsPerRowMax) return;
     }
@@ -182,6 +198,7 @@ Result<TableLayout> find_required(const std::vector<std::string>& columns, const
 Result<TableLayout> find_layout(const std::vector<std::string>& columns, const TableOptions& options) {
   PIXMILL_TRY(auto layout, find_required(columns, options));
   if (options.overrides) find_overrides(columns, layout);
+  layout.s3_buckets = options.s3_buckets;
   return layout;
 }
 
@@ -210,7 +227,9 @@ Result<void> check_row(const TableLayout& layout, const std::vector<std::string>
 }
 
 bool is_url_list_entry(std::string_view cell) {
-  return begins_with_scheme(trim(cell)) && fetch::parse_source_url(trim(cell)).has_value();
+  const auto text = trim(cell);
+  if (text.starts_with(kS3Scheme)) return storage::parse_s3_location(text).has_value();
+  return begins_with_scheme(text) && fetch::parse_source_url(text).has_value();
 }
 
 std::unexpected<Error> broken_table(TableDialect dialect, std::string reason) {

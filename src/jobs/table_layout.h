@@ -22,6 +22,7 @@ struct TableLayout {
   // Without `overrides` there are none of these.
   std::array<int, kRecipeColumns.size()> recipe_columns = {-1, -1, -1, -1, -1};
   int name_column = -1;
+  std::vector<std::string> s3_buckets = {};  // of TableOptions
 };
 
 // Errors: kInvalidArgument, text 4.

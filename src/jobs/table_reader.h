@@ -59,7 +59,10 @@ struct TableOptions {
   bool overrides = false;                               // columns may change the recipe and the name row by row
   RecipeChoice recipe = {};                             // that they change: the job's
   std::shared_ptr<const RecipeBook> recipes = nullptr;  // that they may name; null: the built-in ones
+  std::vector<std::string> s3_buckets = {};  // whose objects rows may name as s3://bucket/key; kEveryBucket: any
 };
+
+inline constexpr std::string_view kEveryBucket = "*";
 
 // One problem of one row (or of the file: row 0), in the original platform's words where it has them (COMPATIBILITY,
 // error texts).

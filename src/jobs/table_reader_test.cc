@@ -101,6 +101,23 @@ TEST(TableReader, KeepsCellsAsTheyAreInAnyOrderWithMoreColumns) {
 
 // --- The eight texts of the original (1 and 8's other causes belong to its route) ---
 
+TEST(TableReader, TakesObjectsOfOpenBucketsOnly) {
+  auto options = any();
+  const std::string text = "url\ns3://shop/a b,c.jpg\n\"s3://shop/x,s3://shop/y, https://a/z\"\n";
+  const auto closed = read(text, options);
+  ASSERT_TRUE(closed);
+  EXPECT_THAT(closed->rows[0].problems.at(0).message, StartsWith("Invalid URL found at row 1: s3://shop/a b,c.jpg ("));
+  options.s3_buckets = {"other", "shop"};
+  const auto open = read(text, options);
+  ASSERT_TRUE(open);
+  EXPECT_THAT(open->rows[1].urls, ElementsAre("s3://shop/x", "s3://shop/y", "https://a/z"));
+  options.s3_buckets = {"other"};
+  EXPECT_THAT(read(text, options)->rows[1].problems.at(0).message, HasSubstr("S3_SOURCES"));
+  options.s3_buckets = {std::string(kEveryBucket)};
+  EXPECT_THAT(read("s3://shop/a.jpg\n", options)->rows.at(0).urls, ElementsAre("s3://shop/a.jpg"));
+  EXPECT_THAT(read("url\ns3://shop/\n", options)->rows.at(0).problems.at(0).message, HasSubstr("no object"));
+}
+
 TEST(OriginalTexts, TwoForAnEmptyFile) {
   for (const std::string text : {"", "\n\n\r\n", "   \n", "\xef\xbb\xbf", "\xef\xbb\xbf\n"}) {
     for (const auto& options : {original(), any(), any("x.tsv"), any("x.jsonl")}) {

@@ -2,47 +2,10 @@
 
 import collections
 import hashlib
-import subprocess
 
 from support import auditor, case, pixmill
-from support.servers import swift
+from support.s3_case import S3Case, curl
 from support.waiting import wait_until
-
-
-def curl(url):
-    """(status, bytes) that plain curl gets."""
-    done = subprocess.run(["curl", "-sS", "-g", "--noproxy", "*", "-o", "-", "-w", "\n%{http_code}", url], capture_output=True,
-                          timeout=30, check=True)
-    body, _, status = done.stdout.rpartition(b"\n")
-    return int(status), body
-
-
-class S3Case(case.Case):
-    """One Swift for all tests of a class; each test has a prefix of its own in the bucket."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.swift = swift.Server()
-        cls.swift.__enter__()
-        cls.addClassCleanup(cls.swift.__exit__, None, None, None)
-
-    def setUp(self):
-        super().setUp()
-        self.prefix = f"test-{self.id().rsplit('.', 1)[1]}"
-
-    def env(self, **more):
-        settings = {**self.swift.settings(), "S3_PREFIX": self.prefix, "S3_TIMEOUT_MS": "5000", **more}
-        settings.pop("AWS_STORAGE_DOMAIN")
-        return settings
-
-    def keys(self):
-        """Of results: below the prefix, without what is kept for ourselves."""
-        cut = len(self.prefix) + 1
-        return [key[cut:] for key in self.swift.keys(prefix=self.prefix + "/") if not key[cut:].startswith(".pixmill-internal/")]
-
-    def server(self, *arguments, **env):
-        return self.use(pixmill.Server(self.folder / "data", *arguments, env=self.env(**env)))
 
 
 def outputs_of(database):
@@ -141,6 +104,25 @@ class Refusals(S3Case):
         job_id = server.upload(pixmill.table([f"{self.swift.url}/{self.swift.bucket}/{self.prefix}/secret.jpg"]))
         server.wait_final(job_id)
         self.assertEqual(["blocked_address"], [pixmill.code_of(item) for item in server.items(job_id)])
+
+
+class Absence(S3Case):
+    def test_work_waits_while_the_server_is_away(self):
+        origin = self.origin()
+        server = self.server(S3_TIMEOUT_MS="300")
+        self.swift.stop_proxy()
+        try:
+            job_id = server.upload(pixmill.table([f"{origin.url}/pic/{n}" for n in range(20)]))
+            wait_until(lambda: "work_waits" in server.log_text(), 30, server.log_text)
+            self.assertIn("cannot be reached", server.log_text())
+            job = server.job(job_id)
+            self.assertEqual((0, 0), (job["succeeded"], job["failed"]))
+        finally:
+            self.swift.start_proxy()
+        job = server.wait_final(job_id)
+        self.assertEqual((20, 0), (job["succeeded"], job["failed"]))
+        self.assertEqual({1}, {item["attempts"] for item in server.items(job_id)})
+        self.assertEqual(20, len(self.keys()))
 
 
 class P03(S3Case):

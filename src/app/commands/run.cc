@@ -1,11 +1,15 @@
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <cstdlib>
 #include <memory>
 
 #include "app/commands/commands.h"
 #include "app/commands/common.h"
 #include "app/own_recipes.h"
+#include "app/run_plan.h"
 #include "app/run_session.h"
 
 namespace pixmill::app {
@@ -19,7 +23,29 @@ struct RunFlags {
   bool raw_csv = false;
   bool no_input = false;
   std::string data_folder;
+  std::string state_folder;
 };
+
+// -o s3://…: results go there, and what is needed to resume stays in a folder of this machine.
+Result<void> settle_output(const RunFlags& flags, const Settings& settings, RunOptions& options) {
+  if (!options.output_folder.starts_with("s3://")) {
+    if (flags.state_folder.empty()) return {};
+    return fail(ErrorCode::kInvalidArgument, "--state is for results that go to s3://; others keep it beside them");
+  }
+  auto target = storage::parse_s3_location(options.output_folder);
+  if (!target) return fail(ErrorCode::kInvalidArgument, fmt::format("-o {}", target.error().message));
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string_view(value == nullptr ? "" : value);
+  };
+  options.output_folder = flags.state_folder;
+  if (options.output_folder.empty()) {
+    options.output_folder =
+        state_folder_of(*target, settings.s3.endpoint, variable("XDG_STATE_HOME"), variable("HOME"));
+  }
+  options.s3_output = std::move(*target);
+  return {};
+}
 
 ExitCode run(const RunFlags& flags) {
   auto work = flags.work;
@@ -28,6 +54,8 @@ ExitCode run(const RunFlags& flags) {
   auto settings = settings_with(work);
   if (!settings) return refuse(settings.error());
   RunOptions options = flags.run;
+  if (const auto settled = settle_output(flags, *settings, options); !settled) return refuse(settled.error());
+  if (settings->s3.source_buckets) options.s3_source_buckets = *settings->s3.source_buckets;
   options.progress = parse_progress_mode(flags.progress).value_or(ProgressMode::kAuto);
   options.cells = flags.raw_csv ? jobs::CellSafety::kExact : jobs::CellSafety::kSpreadsheet;
   options.recipes = recipe_book_of(flags.data_folder.empty() ? settings->data_folder : flags.data_folder);
@@ -44,6 +72,7 @@ void add_run_command(CLI::App& cli, Action& action) {
       "  pixmill run products.csv -o out/\n"
       "  pixmill run products.csv -o out/ -r \"resize=1600x1600:inside format=webp quality=80\"\n"
       "  pixmill run photos/ -o small/ -r \"resize=800x800\"\n"
+      "  pixmill run products.csv -o s3://bucket/prefix\n"
       "  zcat feed.csv.gz | pixmill run - -o out/\n\n"
       "Exit codes: 0 all ok, 2 usage, 3 some pictures failed, 5 input not found, 6 input rejected, 8 all failed,\n"
       "9 folder in use or holding another job, 130 interrupted (the first Ctrl-C finishes what is under way).");
@@ -51,8 +80,13 @@ void add_run_command(CLI::App& cli, Action& action) {
       ->add_option("INPUT", flags->run.inputs,
                    "CSV, TSV or JSONL of image URLs (also .gz), pictures, folders, pipes, or - for stdin")
       ->required();
-  command->add_option("-o,--output", flags->run.output_folder, "Folder for pictures, result.csv and images.csv")
+  command
+      ->add_option("-o,--output", flags->run.output_folder,
+                   "Folder for pictures, result.csv and images.csv, or s3://bucket/prefix")
       ->required();
+  command->add_option("--state", flags->state_folder,
+                      "With -o s3://…: the folder that keeps what is needed to resume (default: one per target below "
+                      "~/.local/state/pixmill)");
   command
       ->add_option("-r,--recipe", flags->run.recipe,
                    "What to do: \"format=webp quality=80 resize=800x600:cover\", JSON, or a name")

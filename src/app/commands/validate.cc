@@ -53,6 +53,7 @@ ExitCode validate(const ValidateFlags& flags) {
   options.url_column = flags.url_column;
   options.overrides = flags.original ? flags.overrides : !flags.no_overrides;
   options.file_name = std::filesystem::path(flags.file).filename().string();
+  options.s3_buckets.emplace_back(jobs::kEveryBucket);
   const auto env = Env::load();
   if (!env) return refuse(env.error());
   options.recipes = recipe_book_of(flags.data_folder.empty() ? default_data_folder(*env) : flags.data_folder);

@@ -134,6 +134,16 @@ class Server:
         return {"AWS_ACCESS_KEY_ID": _KEY, "AWS_SECRET_ACCESS_KEY": _SECRET, "AWS_REGION": _REGION,
                 "AWS_STORAGE_BUCKET_NAME": self.bucket, "AWS_ENDPOINT_URL": self.url, "AWS_STORAGE_DOMAIN": _DOMAIN}
 
+    def stop_proxy(self):
+        """kill -9 of what answers on the port, which refuses connections from then on."""
+        proxy = self._processes.pop()
+        os.killpg(proxy.pid, signal.SIGKILL)
+        proxy.wait(10)
+
+    def start_proxy(self):
+        self._run_server("proxy")
+        self._wait_ready()
+
     # Swift's own interface: what lies in the bucket, without S3 and without Pixmill.
 
     def native(self, method, path, body=None, headers=None):
@@ -206,7 +216,7 @@ class Server:
         self._hand_over(user)
         self._run("memcached", "memcached", "-u", user.pw_name, "-l", "127.0.0.1", "-p", str(memcached), "-U", "0", "-m", "16")
         for kind in (*ports, "proxy"):
-            self._run(kind, "/usr/bin/python3", f"/usr/bin/swift-{kind}-server", str(etc / f"{kind}-server.conf"))
+            self._run_server(kind)
         self._wait_ready()
 
     def _user(self):
@@ -230,6 +240,9 @@ class Server:
                          "replication_ip": "127.0.0.1", "replication_port": port})
         builder.rebalance()
         builder.get_ring().save(str(path))
+
+    def _run_server(self, kind):
+        self._run(kind, "/usr/bin/python3", f"/usr/bin/swift-{kind}-server", str(self.folder / "etc" / f"{kind}-server.conf"))
 
     def _run(self, name, *command):
         with (self.folder / f"{name}.log").open("ab") as log:
