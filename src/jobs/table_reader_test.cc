@@ -103,7 +103,7 @@ TEST(TableReader, KeepsCellsAsTheyAreInAnyOrderWithMoreColumns) {
 
 TEST(TableReader, TakesObjectsOfOpenBucketsOnly) {
   auto options = any();
-  const std::string text = "url\ns3://shop/a b,c.jpg\n\"s3://shop/x,s3://shop/y, https://a/z\"\n";
+  const std::string text = "url\n\"s3://shop/a b,c.jpg\"\n\"s3://shop/x,s3://shop/y, https://a/z\"\n";
   const auto closed = read(text, options);
   ASSERT_TRUE(closed);
   EXPECT_THAT(closed->rows[0].problems.at(0).message, StartsWith("Invalid URL found at row 1: s3://shop/a b,c.jpg ("));
