@@ -99,6 +99,7 @@ class Child {
  private:
   std::string answer(const Request& request) {
     if (std::holds_alternative<ProbeRequest>(request)) return encode(Answer(probe_sandbox(options_.parent)));
+    if (const auto* mark = std::get_if<MarkRequest>(&request)) return encode(keep_mark(*mark));
     const auto& render = std::get<RenderRequest>(request);
     const std::string_view source(input_.bytes().data(), static_cast<std::size_t>(render.source_bytes));
     if (hooks_.on_picture) {
@@ -107,29 +108,35 @@ class Child {
     if (hooks_.stand_in) {
       if (const auto rendered = hooks_.stand_in(source)) return encode(hand_over(*rendered));
     }
-    const std::string_view behind_source(input_.bytes().data() + source.size(), input_.size() - source.size());
-    auto rendered = render_with_marks(source, behind_source, render);
+    const auto marks = marks_.marks_for(render.marks);
+    if (!marks) return encode(Answer(MarksWantedAnswer{}));
+    auto rendered = render_with_marks(source, *marks, render);
     marks_.tidy();
     if (!rendered) return encode(Answer(FailedAnswer{std::move(rendered.error())}));
-    return encode(*rendered ? hand_over(**rendered) : Answer(MarksWantedAnswer{}));
+    return encode(hand_over(*rendered));
   }
 
-  // nullopt: a mark is wanted.
-  Result<std::optional<image::Rendered>> render_with_marks(std::string_view source, std::string_view sent,
-                                                           const RenderRequest& request) {
-    PIXMILL_TRY(const auto marks, safely([&] { return marks_.marks_for(request.marks, sent, request.limits); }));
-    if (!marks) return std::nullopt;
-    auto rendered = safely([&] { return render(source, request, *marks, request.measure); });
+  Answer keep_mark(const MarkRequest& request) {
+    const std::string_view file(input_.bytes().data(), static_cast<std::size_t>(request.bytes));
+    if (hooks_.on_mark) hooks_.on_mark(file);
+    auto kept = safely("it", [&] { return marks_.add(request.sha256, file, request.limits); });
+    if (kept) return MarkKeptAnswer{};
+    marks_.tidy();  // no picture follows
+    return FailedAnswer{std::move(kept.error())};
+  }
+
+  static Result<image::Rendered> render_with_marks(std::string_view source, const image::Marks& marks,
+                                                   const RenderRequest& request) {
+    auto rendered = safely("the picture", [&] { return render(source, request, marks, request.measure); });
     const bool measured = request.measure == image::Measure::kYes;
     if (!rendered && measured && rendered.error().code == ErrorCode::kTooLarge) {
       // Measuring takes memory that the picture alone might do without.
-      rendered = safely([&] { return render(source, request, *marks, image::Measure::kNo); });
+      rendered = safely("the picture", [&] { return render(source, request, marks, image::Measure::kNo); });
       if (rendered) {
         for (auto& rendition : rendered->renditions) rendition.scored = image::Scored::kTooLarge;
       }
     }
-    PIXMILL_RETURN_IF_ERROR(rendered);
-    return std::move(*rendered);
+    return rendered;
   }
 
   static Result<image::Rendered> render(std::string_view source, const RenderRequest& request,
@@ -140,13 +147,13 @@ class Child {
 
   // The libraries below do not throw, but memory ends, and the standard library says so by an exception.
   template <class Function>
-  static std::invoke_result_t<Function> safely(const Function& function) {
+  static std::invoke_result_t<Function> safely(std::string_view what, const Function& function) {
     try {
       return function();
     } catch (const std::bad_alloc&) {
-      return fail(ErrorCode::kTooLarge, "the picture needs more memory than an engine may use");
+      return fail(ErrorCode::kTooLarge, fmt::format("{} needs more memory than an engine may use", what));
     } catch (const std::exception& thrown) {
-      return fail(ErrorCode::kInternal, "the engine failed on this picture", thrown.what());
+      return fail(ErrorCode::kInternal, fmt::format("the engine failed on {}", what), thrown.what());
     }
   }
 

@@ -17,6 +17,8 @@ struct ChildHooks {
   std::function<void(const std::vector<std::string>& arguments)> at_start = {};
   // Called with each picture's bytes; a packet it returns is sent instead of the answer.
   std::function<std::optional<std::string>(std::string_view source)> on_picture = {};
+  // Called with each watermark's file before it is decoded.
+  std::function<void(std::string_view file)> on_mark = {};
   // What it returns is handed over instead of image::render's result, to measure what the way there and back costs.
   std::function<std::optional<image::Rendered>(std::string_view source)> stand_in = {};
 };

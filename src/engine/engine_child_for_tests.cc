@@ -74,6 +74,12 @@ std::optional<std::string> on_picture(std::string_view source) {
   return std::nullopt;
 }
 
+// Evil marks say it behind a picture, for the parent looks at their header.
+void on_mark(std::string_view file) {
+  if (file.ends_with("evil:crash")) std::abort();
+  while (file.ends_with("evil:hang")) pause();
+}
+
 // Fills most of the area for results, and then fails for want of room.
 std::optional<pixmill::image::Rendered> stand_in(std::string_view source) {
   if (source != "evil:fill-and-fail") return std::nullopt;
@@ -89,6 +95,6 @@ std::optional<pixmill::image::Rendered> stand_in(std::string_view source) {
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + std::min(argc, 2), argv + argc);
-  return pixmill::engine::run_child_with_hooks(arguments,
-                                               {.at_start = at_start, .on_picture = on_picture, .stand_in = stand_in});
+  return pixmill::engine::run_child_with_hooks(
+      arguments, {.at_start = at_start, .on_picture = on_picture, .on_mark = on_mark, .stand_in = stand_in});
 }

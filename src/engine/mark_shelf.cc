@@ -14,20 +14,19 @@ image::Mark* MarkShelf::find(const std::string& sha256) {
   return &found->mark;
 }
 
-Result<std::optional<image::Marks>> MarkShelf::marks_for(const std::vector<MarkHead>& heads, std::string_view sent,
-                                                         const image::Limits& limits) {
+Result<void> MarkShelf::add(const std::string& sha256, std::string_view file, const image::Limits& limits) {
+  if (find(sha256) != nullptr) return {};
+  PIXMILL_TRY(image::Mark decoded, image::Mark::decode(file, limits));
+  entries_.push_front({.sha256 = sha256, .mark = std::move(decoded)});
+  return {};
+}
+
+std::optional<image::Marks> MarkShelf::marks_for(const std::vector<std::string>& digests) {
   image::Marks marks;
-  for (const MarkHead& head : heads) {
-    const std::string_view file = sent.substr(0, head.bytes);
-    sent.remove_prefix(head.bytes);
-    image::Mark* mark = find(head.sha256);
-    if (mark == nullptr) {
-      if (file.empty()) return std::nullopt;
-      PIXMILL_TRY(image::Mark decoded, image::Mark::decode(file, limits));
-      entries_.push_front({.sha256 = head.sha256, .mark = std::move(decoded)});
-      mark = &entries_.front().mark;
-    }
-    marks.emplace(std::string(image::kUploadedWatermark) + ":" + head.sha256, mark);
+  for (const std::string& digest : digests) {
+    image::Mark* const mark = find(digest);
+    if (mark == nullptr) return std::nullopt;
+    marks.emplace(std::string(image::kUploadedWatermark) + ":" + digest, mark);
   }
   return marks;
 }

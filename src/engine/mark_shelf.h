@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "engine/protocol.h"
 #include "image/render.h"
 #include "image/watermark.h"
 
@@ -21,12 +20,11 @@ class MarkShelf {
   // A mark above this is decoded for every picture: the memory of an engine is meant for pictures.
   static constexpr std::size_t kBytesMax = 16U << 20;
 
-  // The marks of one request, by what its recipe calls them; valid until tidy(). `sent` is what lies behind the source,
-  // long enough for all that `heads` say. nullopt: one was not sent and is not here. Errors: those of
-  // image::Mark::decode.
-  [[nodiscard]] Result<std::optional<image::Marks>> marks_for(const std::vector<MarkHead>& heads, std::string_view sent,
-                                                              const image::Limits& limits);
-  // After each request: lets go of those used longest ago until the others are within kBytesMax.
+  // Decodes a file and keeps it. Errors: those of image::Mark::decode.
+  [[nodiscard]] Result<void> add(const std::string& sha256, std::string_view file, const image::Limits& limits);
+  // By what a recipe calls them; valid until tidy(). nullopt: one is not here.
+  [[nodiscard]] std::optional<image::Marks> marks_for(const std::vector<std::string>& digests);
+  // After each picture, or where none follows: lets go of those used longest ago until the others are within kBytesMax.
   void tidy();
 
  private:

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/wakeup.h"
+#include "engine/bad_marks.h"
 #include "engine/engine.h"
 #include "engine/self_test.h"
 
@@ -61,13 +62,18 @@ Restarts make_restarts(Metrics& metrics) {
 
 // What an engine is asked besides the source: nothing in it is an address, and marks are called by their digests.
 struct Question {
-  Request request = RenderRequest();
+  RenderRequest request;
   std::vector<std::shared_ptr<const MarkFile>> marks;  // as those of the request
 };
 
+std::unexpected<Error> unusable_mark(Error why) {
+  why.message = fmt::format("the watermark cannot be used: {}", why.message);
+  return std::unexpected(std::move(why));
+}
+
 Result<Question> make_question(image::Recipe recipe, const RenderExtras& extras, const PoolOptions& options) {
   Question question;
-  auto& request = std::get<RenderRequest>(question.request);
+  auto& request = question.request;
   std::uint64_t bytes = 0;
   for (auto& output : recipe.outputs) {
     if (!output.watermark) continue;
@@ -78,12 +84,12 @@ Result<Question> make_question(image::Recipe recipe, const RenderExtras& extras,
     }
     const auto& mark = found->second;
     if (mark->bytes.empty()) {
-      return fail(ErrorCode::kNotAnImage, "the watermark cannot be used: the file is empty");
+      return unusable_mark({.code = ErrorCode::kNotAnImage, .message = "the file is empty", .detail = {}});
     }
     image = fmt::format("{}:{}", image::kUploadedWatermark, mark->sha256);
-    if (std::ranges::find(request.marks, mark->sha256, &MarkHead::sha256) != request.marks.end()) continue;
+    if (std::ranges::find(request.marks, mark->sha256) != request.marks.end()) continue;
     bytes += mark->bytes.size();
-    request.marks.push_back({.sha256 = mark->sha256, .bytes = mark->bytes.size()});
+    request.marks.push_back(mark->sha256);
     question.marks.push_back(mark);
   }
   if (bytes > options.mark_bytes_max) {
@@ -94,21 +100,6 @@ Result<Question> make_question(image::Recipe recipe, const RenderExtras& extras,
   request.limits = options.limits;
   request.measure = extras.measure;
   return question;
-}
-
-// Puts into shared memory what the engine does not have: marks are sent once, as long as it keeps them. Gives the
-// packet to send.
-std::string pose(Question& question, const Engine& engine, std::string_view source) {
-  auto& request = std::get<RenderRequest>(question.request);
-  request.source_bytes = source.size();
-  char* at = std::copy(source.begin(), source.end(), engine.input().bytes().data());
-  for (std::size_t i = 0; i < question.marks.size(); ++i) {
-    const MarkFile& mark = *question.marks[i];
-    const bool there = engine.has_mark(mark.sha256);
-    request.marks[i].bytes = there ? 0 : mark.bytes.size();
-    if (!there) at = std::copy(mark.bytes.begin(), mark.bytes.end(), at);
-  }
-  return encode(question.request);
 }
 
 // The pool's state, shared with the coroutines that use it, so that it outlives them.
@@ -130,6 +121,7 @@ class Core : public std::enable_shared_from_this<Core> {
                                                      RenderExtras extras);
   void stop();
 
+  [[nodiscard]] const BadMarks& bad_marks() const { return bad_marks_; }
   [[nodiscard]] const SandboxReport& report() const { return report_; }
   [[nodiscard]] std::uint32_t limit() const { return limit_; }
   [[nodiscard]] std::vector<int> pids() const;
@@ -180,10 +172,13 @@ class Core : public std::enable_shared_from_this<Core> {
 
   [[nodiscard]] Task<Result<image::Rendered>> render_with(Lease& lease, std::string_view source,
                                                           const image::Recipe& recipe, Question& question);
+  [[nodiscard]] Task<Result<Answer>> pose(Lease& lease, std::string_view source, Question& question);
+  [[nodiscard]] Task<Result<void>> send_mark(Lease& lease, const Question& question, std::size_t index);
   [[nodiscard]] Result<image::Rendered> collect(Lease& lease, const RenderedAnswer& answer,
                                                 const image::Recipe& recipe);
   [[nodiscard]] Task<Result<ProbedAnswer>> probe();
   void count_failure(const Lease& lease, const Error& error);
+  [[nodiscard]] std::unexpected<Error> mismatch(const Lease& lease);
 
   Executor executor_;
   PoolOptions options_;
@@ -192,6 +187,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Gauge busy_gauge_;
   Histogram render_seconds_;
   SandboxReport report_;
+  BadMarks bad_marks_;
 
   std::vector<EnginePtr> engines_;  // ready, idle or busy
   std::vector<EnginePtr> idle_;     // the last one in goes out first: the spare stays fresh
@@ -238,7 +234,7 @@ Task<Result<EnginePtr>> Core::start_one() {
   const ProcessOptions process{.executable = options_.executable,
                                .extra_arguments = options_.extra_arguments,
                                .memory_bytes_max = options_.memory_bytes_max,
-                               .input_bytes_max = options_.source_bytes_max + options_.mark_bytes_max,
+                               .input_bytes_max = std::max(options_.source_bytes_max, options_.mark_bytes_max),
                                .output_bytes_max = options_.output_bytes_max};
   PIXMILL_CO_TRY(EnginePtr engine, Engine::start(executor_, process));
   engine->when_ended([weak = weak_from_this()](const EnginePtr& ended) {
@@ -387,27 +383,75 @@ Task<Result<image::Rendered>> Core::render(std::string_view source, image::Recip
 
 Task<Result<image::Rendered>> Core::render_with(Lease& lease, std::string_view source, const image::Recipe& recipe,
                                                 Question& question) {
-  Engine& engine = lease.engine();
-  auto answer = co_await engine.ask(pose(question, engine, source), options_.picture_deadline);
+  auto answer = co_await pose(lease, source, question);
   if (answer && std::holds_alternative<MarksWantedAnswer>(*answer) && !question.marks.empty()) {
-    engine.forget_marks();
-    answer = co_await engine.ask(pose(question, engine, source), options_.picture_deadline);
+    lease.engine().forget_marks();
+    answer = co_await pose(lease, source, question);
   }
   if (stopped_) co_return stopping();
-  if (!answer) {
-    count_failure(lease, answer.error());
-    co_return std::unexpected(answer.error());
-  }
+  if (!answer) co_return std::unexpected(answer.error());
   if (const auto* failed = std::get_if<FailedAnswer>(&*answer)) {
     lease.set_healthy();
     co_return std::unexpected(failed->error);
   }
-  if (const auto* done = std::get_if<RenderedAnswer>(&*answer)) {
-    for (const auto& mark : question.marks) engine.remember_mark(mark->sha256);
-    co_return collect(lease, *done, recipe);
+  if (const auto* done = std::get_if<RenderedAnswer>(&*answer)) co_return collect(lease, *done, recipe);
+  co_return mismatch(lease);
+}
+
+// Marks that the engine does not have go before the picture, each by itself: what goes wrong then is their fault. An
+// error is that of a mark, or of an engine that is lost.
+Task<Result<Answer>> Core::pose(Lease& lease, std::string_view source, Question& question) {
+  for (const auto& mark : question.marks) {
+    auto why = bad_marks_.find(mark->sha256);
+    if (!why) continue;
+    lease.set_healthy();
+    co_return unusable_mark(std::move(*why));
   }
+  for (std::size_t i = 0; i < question.marks.size(); ++i) {
+    PIXMILL_CO_RETURN_IF_ERROR(co_await send_mark(lease, question, i));
+  }
+  Engine& engine = lease.engine();
+  question.request.source_bytes = source.size();
+  std::ranges::copy(source, engine.input().bytes().data());
+  auto answer = co_await engine.ask(encode(Request(question.request)), options_.picture_deadline);
+  if (!answer && !stopped_) count_failure(lease, answer.error());
+  co_return answer;
+}
+
+Task<Result<void>> Core::send_mark(Lease& lease, const Question& question, std::size_t index) {
+  Engine& engine = lease.engine();
+  const auto mark = question.marks[index];
+  if (engine.has_mark(mark->sha256)) co_return Result<void>();
+  std::ranges::copy(mark->bytes, engine.input().bytes().data());
+  const MarkRequest request{.sha256 = mark->sha256, .limits = options_.limits, .bytes = mark->bytes.size()};
+  auto answer = co_await engine.ask(encode(Request(request)), options_.picture_deadline);
+  if (stopped_) co_return stopping();
+  if (!answer) {
+    Error error = std::move(answer).error();
+    error.message =
+        error.code == ErrorCode::kEngineTimeout ? "it took too long to decode" : "the decoder crashed on it";
+    count_failure(lease, error);
+    log::warning("watermark_lost_engine", {{"sha256", mark->sha256}});
+    bad_marks_.lose_engine(mark->sha256, error.code);
+    if (auto why = bad_marks_.find(mark->sha256)) error = std::move(*why);
+    co_return unusable_mark(std::move(error));
+  }
+  if (auto* failed = std::get_if<FailedAnswer>(&*answer)) {
+    lease.set_healthy();
+    // Several together may need more memory than each alone.
+    const bool is_its_fault = failed->error.code != ErrorCode::kTooLarge || question.marks.size() == 1;
+    if (is_its_fault) bad_marks_.refuse(mark->sha256, failed->error);
+    co_return unusable_mark(std::move(failed->error));
+  }
+  if (!std::holds_alternative<MarkKeptAnswer>(*answer)) co_return mismatch(lease);
+  bad_marks_.forget(mark->sha256);
+  engine.remember_mark(mark->sha256);
+  co_return Result<void>();
+}
+
+std::unexpected<Error> Core::mismatch(const Lease& lease) {
   retire(lease.engine().shared_from_this(), restarts_.mismatch);
-  co_return fail(ErrorCode::kEngineCrash, "the decoder gave an answer to another question");
+  return fail(ErrorCode::kEngineCrash, "the decoder gave an answer to another question");
 }
 
 void Core::count_failure(const Lease& lease, const Error& error) {
@@ -509,6 +553,7 @@ class CorePool final : public Pool {
                                        RenderExtras extras) override {
     return core_->render(source, recipe, extras);
   }
+  std::optional<Error> bad_mark(const std::string& sha256) const override { return core_->bad_marks().find(sha256); }
   void stop() override { core_->stop(); }
   const SandboxReport& sandbox() const override { return core_->report(); }
   std::vector<int> pids() const override { return core_->pids(); }

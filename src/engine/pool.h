@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,12 +70,16 @@ class Pool {
   // `source` must stay alive until the task ends. Waits for a free engine, first come, first served; the deadline
   // counts from when one was found. The result's formats and sizes have been read again from the bytes in this process.
   // Errors: those of image::render, kEngineCrash, kEngineTimeout, kUnavailable once stop() was called; kInvalidArgument
-  // when a watermark is not among the extras.
+  // when a watermark is not among the extras; those of image::Mark::decode, the message naming the watermark.
   [[nodiscard]] virtual Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe,
                                                              RenderExtras extras) = 0;
   [[nodiscard]] Task<Result<image::Rendered>> render(std::string_view source, const image::Recipe& recipe) {
     return render(source, recipe, RenderExtras());
   }
+
+  // Why engines cannot use a watermark's file, once one has found out, or two were lost on it: it is not tried again,
+  // and the code is no transient one but kTruncated. nullopt: nothing is known against it.
+  [[nodiscard]] virtual std::optional<Error> bad_mark(const std::string& sha256) const = 0;
 
   // Kills and reaps all engines; renders under way end with kUnavailable.
   virtual void stop() = 0;

@@ -477,6 +477,68 @@ TEST(Pool, FailsThePictureWhoseWatermarkIsNone) {
   EXPECT_EQ(error_code(other.render(source, kMarked, {.marks = &page})), ErrorCode::kTooLarge);
 }
 
+TEST(Pool, RemembersWhichWatermarksAreNone) {
+  TestPool pool;
+  const std::string source = make_picture({});
+  const auto page = mark_file("<html></html>");
+  const MarkFiles files{{"https://h/a.png", page}};
+  EXPECT_FALSE(pool->bad_mark(page->sha256));
+  for (const std::string_view picture : {"evil:crash", "any"}) {
+    const auto refused = pool.render(std::string(picture), kMarked, {.marks = &files});
+    EXPECT_EQ(error_code(refused), ErrorCode::kNotAnImage) << "the mark comes before the picture";
+  }
+  ASSERT_TRUE(pool->bad_mark(page->sha256));
+  EXPECT_EQ(pool->bad_mark(page->sha256)->message, "not a picture: it looks like an HTML page");
+  EXPECT_EQ(pool.restarts("crash"), 0);
+  const auto good = mark_file(make_picture({}));
+  const MarkFiles good_files{{"https://h/a.png", good}};
+  EXPECT_EQ(error_code(pool.render("no picture", kMarked, {.marks = &good_files})), ErrorCode::kNotAnImage);
+  EXPECT_FALSE(pool->bad_mark(good->sha256)) << "the picture's fault is not the mark's";
+}
+
+TEST(P13, AWatermarkThatCrashesDoesNotCrashForEveryPicture) {
+  TestPool pool(test_options(2));
+  const auto evil = mark_file(make_picture({}) + "evil:crash");
+  const MarkFiles files{{"https://h/a.png", evil}};
+  const std::string source = make_picture({});
+  for (int i = 0; i < 100; ++i) {
+    const auto failed = pool.render(source, kMarked, {.marks = &files});
+    EXPECT_EQ(error_code(failed), i < 1 ? ErrorCode::kEngineCrash : ErrorCode::kDecodeFailed);
+    EXPECT_EQ(failed.error().message, i < 1 ? "the watermark cannot be used: the decoder crashed on it"
+                                            : "the watermark cannot be used: the decoder crashes on it");
+  }
+  EXPECT_EQ(pool.restarts("crash"), 2);
+  EXPECT_TRUE(pool->bad_mark(evil->sha256));
+  EXPECT_TRUE(pool.render(source)) << "the picture alone is good";
+}
+
+TEST(P33, AWatermarkThatHangsIsRefusedAfterTheSecondTime) {
+  PoolOptions options = test_options();
+  options.picture_deadline = milliseconds(300);
+  TestPool pool(options);
+  const MarkFiles files{{"https://h/a.png", mark_file(make_picture({}) + "evil:hang")}};
+  const std::string source = make_picture({});
+  EXPECT_EQ(error_code(pool.render(source, kMarked, {.marks = &files})), ErrorCode::kEngineTimeout);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(error_code(pool.render(source, kMarked, {.marks = &files})), ErrorCode::kDecodeFailed);
+  }
+  EXPECT_EQ(pool.restarts("timeout"), 2);
+}
+
+TEST(Pool, DoesNotHoldAWatermarkGuiltyOfWhatSeveralNeedTogether) {
+  PoolOptions options = test_options();
+  options.limits.pixels_max = 1'000;
+  TestPool pool(options);
+  const std::string source = make_picture({.size = {20, 20}});
+  const auto large = mark_file(make_picture({.size = {64, 48}}));
+  const MarkFiles files{{"https://h/a.png", large}, {"https://h/b.png", mark_file(make_picture({.size = {9, 9}}))}};
+  constexpr std::string_view kBoth = "a: format=png watermark=https://h/a.png b: format=png watermark=https://h/b.png";
+  EXPECT_EQ(error_code(pool.render(source, kBoth, {.marks = &files})), ErrorCode::kTooLarge);
+  EXPECT_FALSE(pool->bad_mark(large->sha256));
+  EXPECT_EQ(error_code(pool.render(source, kMarked, {.marks = &files})), ErrorCode::kTooLarge);
+  EXPECT_TRUE(pool->bad_mark(large->sha256));
+}
+
 TEST(Pool, ReplacesAnEngineThatWantsWatermarksForEver) {
   TestPool pool;
   const MarkFiles files{{"https://h/a.png", mark_file(make_picture({}))}};

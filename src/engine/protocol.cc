@@ -23,7 +23,17 @@ constexpr std::size_t kMessageMax = 512;
 constexpr std::size_t kNameMax = 64;
 constexpr std::size_t kLoadersMax = 64;
 
-enum class Kind : std::uint8_t { kRender = 1, kProbe, kReady, kRendered, kFailed, kProbed, kMarksWanted };
+enum class Kind : std::uint8_t {
+  kRender = 1,
+  kProbe,
+  kReady,
+  kRendered,
+  kFailed,
+  kProbed,
+  kMarksWanted,
+  kMark,
+  kMarkKept
+};
 
 // What an engine may report about a picture; everything else is its parent's to say.
 constexpr std::array kEngineErrors = {ErrorCode::kNotAnImage,     ErrorCode::kUnsupportedFormat, ErrorCode::kTooLarge,
@@ -217,6 +227,8 @@ std::string encode_answer(const FailedAnswer& answer) {
 
 std::string encode_answer(const MarksWantedAnswer& /*answer*/) { return Writer(Kind::kMarksWanted).take(); }
 
+std::string encode_answer(const MarkKeptAnswer& /*answer*/) { return Writer(Kind::kMarkKept).take(); }
+
 std::string encode_answer(const ProbedAnswer& answer) {
   Writer writer(Kind::kProbed);
   writer.u32(static_cast<std::uint32_t>(answer.attempts.size()));
@@ -295,41 +307,94 @@ Result<Answer> read_answer(Reader& reader, Kind kind, std::uint64_t output_bytes
       return read_probed(reader);
     case Kind::kMarksWanted:
       return MarksWantedAnswer{};
+    case Kind::kMarkKept:
+      return MarkKeptAnswer{};
     default:
       return malformed();
   }
 }
 
-Result<std::vector<MarkHead>> read_marks(Reader& reader, std::uint64_t bytes_left) {
-  std::vector<MarkHead> marks;
-  for (std::size_t i = reader.count(kMarksMax); i > 0; --i) {
-    MarkHead mark{.sha256 = reader.text(kDigestDigits), .bytes = reader.u64()};
-    const bool digest =
-        mark.sha256.size() == kDigestDigits && mark.sha256.find_first_not_of("0123456789abcdef") == std::string::npos;
-    if (!digest || mark.bytes > bytes_left) return malformed();
-    bytes_left -= mark.bytes;
-    marks.push_back(std::move(mark));
+void write(Writer& writer, const image::Limits& limits) {
+  writer.u64(limits.pixels_max);
+  writer.u64(limits.avif_pixels_max);
+}
+
+image::Limits read_limits(Reader& reader) {
+  image::Limits limits;
+  limits.pixels_max = reader.u64();
+  limits.avif_pixels_max = reader.u64();
+  return limits;
+}
+
+Result<std::string> read_digest(Reader& reader) {
+  std::string digest = reader.text(kDigestDigits);
+  if (digest.size() != kDigestDigits || digest.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return malformed();
   }
-  return marks;
+  return digest;
+}
+
+std::string encode_request(const RenderRequest& request) {
+  Writer writer(Kind::kRender);
+  writer.text(request.recipe, kRecipeMax);
+  write(writer, request.limits);
+  writer.u64(request.source_bytes);
+  writer.u32(static_cast<std::uint32_t>(request.marks.size()));
+  for (const std::string& mark : request.marks) writer.text(mark, kDigestDigits);
+  writer.flag(request.measure == image::Measure::kYes);
+  return writer.take();
+}
+
+std::string encode_request(const MarkRequest& request) {
+  Writer writer(Kind::kMark);
+  writer.text(request.sha256, kDigestDigits);
+  write(writer, request.limits);
+  writer.u64(request.bytes);
+  return writer.take();
+}
+
+std::string encode_request(const ProbeRequest& /*request*/) { return Writer(Kind::kProbe).take(); }
+
+Result<Request> read_render(Reader& reader, std::uint64_t input_bytes_max) {
+  RenderRequest request;
+  request.recipe = reader.text(kRecipeMax);
+  request.limits = read_limits(reader);
+  request.source_bytes = reader.u64();
+  if (request.source_bytes > input_bytes_max) return malformed();
+  for (std::size_t i = reader.count(kMarksMax); i > 0; --i) {
+    PIXMILL_TRY(std::string digest, read_digest(reader));
+    request.marks.push_back(std::move(digest));
+  }
+  request.measure = reader.flag() ? image::Measure::kYes : image::Measure::kNo;
+  return request;
+}
+
+Result<Request> read_mark(Reader& reader, std::uint64_t input_bytes_max) {
+  MarkRequest request;
+  PIXMILL_TRY(request.sha256, read_digest(reader));
+  request.limits = read_limits(reader);
+  request.bytes = reader.u64();
+  if (request.bytes == 0 || request.bytes > input_bytes_max) return malformed();
+  return request;
+}
+
+Result<Request> read_request(Reader& reader, Kind kind, std::uint64_t input_bytes_max) {
+  switch (kind) {
+    case Kind::kRender:
+      return read_render(reader, input_bytes_max);
+    case Kind::kMark:
+      return read_mark(reader, input_bytes_max);
+    case Kind::kProbe:
+      return ProbeRequest{};
+    default:
+      return malformed();
+  }
 }
 
 }  // namespace
 
 std::string encode(const Request& request) {
-  if (std::holds_alternative<ProbeRequest>(request)) return Writer(Kind::kProbe).take();
-  const auto& render = std::get<RenderRequest>(request);
-  Writer writer(Kind::kRender);
-  writer.text(render.recipe, kRecipeMax);
-  writer.u64(render.limits.pixels_max);
-  writer.u64(render.limits.avif_pixels_max);
-  writer.u64(render.source_bytes);
-  writer.u32(static_cast<std::uint32_t>(render.marks.size()));
-  for (const MarkHead& mark : render.marks) {
-    writer.text(mark.sha256, kDigestDigits);
-    writer.u64(mark.bytes);
-  }
-  writer.flag(render.measure == image::Measure::kYes);
-  return writer.take();
+  return std::visit([](const auto& one) { return encode_request(one); }, request);
 }
 
 std::string encode(const Answer& answer) {
@@ -339,17 +404,9 @@ std::string encode(const Answer& answer) {
 Result<Request> decode_request(std::string_view packet, std::uint64_t input_bytes_max) {
   Reader reader(packet);
   const auto kind = static_cast<Kind>(reader.u8());
-  if (reader.finished() && kind == Kind::kProbe) return ProbeRequest{};
-  if (!reader.ok() || kind != Kind::kRender) return malformed();
-  RenderRequest request;
-  request.recipe = reader.text(kRecipeMax);
-  request.limits.pixels_max = reader.u64();
-  request.limits.avif_pixels_max = reader.u64();
-  request.source_bytes = reader.u64();
-  if (request.source_bytes > input_bytes_max) return malformed();
-  PIXMILL_TRY(request.marks, read_marks(reader, input_bytes_max - request.source_bytes));
-  request.measure = reader.flag() ? image::Measure::kYes : image::Measure::kNo;
-  if (!reader.finished()) return malformed();
+  if (!reader.ok()) return malformed();
+  auto request = read_request(reader, kind, input_bytes_max);
+  if (!request || !reader.finished()) return malformed();
   return request;
 }
 

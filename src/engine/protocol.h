@@ -1,6 +1,7 @@
 // What an engine and its parent say to each other: one packet per message over a socket pair that keeps packets apart,
-// while pictures travel in shared memory (engine/shared_area.h): in one area the source and after it the watermarks
-// that are sent, in the other the outputs, one after another.
+// while pictures travel in shared memory (engine/shared_area.h): in one area the source or a watermark, in the other
+// the outputs, one after another. Watermarks come by requests of their own, so that it is known which file an engine
+// failed on.
 //
 // A packet is "PXE1", its own length, its kind and its fields: little-endian numbers, texts with a 32-bit length before
 // them. Each side treats the other's packets as hostile: every length is checked against its bound before anything is
@@ -26,24 +27,26 @@ inline constexpr std::size_t kAttemptsMax = 128;
 
 // ---- from the parent
 
-// A watermark that the recipe names as "upload:" and its digest.
-struct MarkHead {
-  std::string sha256;       // 64 hexadecimal digits in lower case
-  std::uint64_t bytes = 0;  // in the input area; 0: the engine should have it from an earlier request
+// A watermark to decode and keep for the requests that follow.
+struct MarkRequest {
+  std::string sha256;  // 64 hexadecimal digits in lower case
+  image::Limits limits;
+  std::uint64_t bytes = 0;  // at the start of the input area
 };
 
 struct RenderRequest {
   std::string recipe;  // canonical text
   image::Limits limits;
-  std::uint64_t source_bytes = 0;    // at the start of the input area
-  std::vector<MarkHead> marks = {};  // those that are sent lie behind the source, in this order
+  std::uint64_t source_bytes = 0;  // at the start of the input area
+  // Digests of the watermarks that the recipe names as "upload:" and their digest; the engine should have them.
+  std::vector<std::string> marks = {};
   image::Measure measure = image::Measure::kNo;
 };
 
 // Asks the engine to try what the sandbox must deny.
 struct ProbeRequest {};
 
-using Request = std::variant<RenderRequest, ProbeRequest>;
+using Request = std::variant<RenderRequest, MarkRequest, ProbeRequest>;
 
 // ---- from the engine
 
@@ -72,7 +75,10 @@ struct RenderedAnswer {
   std::optional<image::StageTimes> times = {};
 };
 
-// The engine no longer has a watermark that was not sent: ask again with all of them.
+// To a MarkRequest.
+struct MarkKeptAnswer {};
+
+// The engine does not have all watermarks of a RenderRequest: send them again.
 struct MarksWantedAnswer {};
 
 struct FailedAnswer {
@@ -91,12 +97,12 @@ struct ProbedAnswer {
   std::vector<std::string> unexpected_loaders;  // loaders of libvips that should be blocked and are not
 };
 
-using Answer = std::variant<ReadyAnswer, RenderedAnswer, FailedAnswer, ProbedAnswer, MarksWantedAnswer>;
+using Answer = std::variant<ReadyAnswer, RenderedAnswer, FailedAnswer, ProbedAnswer, MarksWantedAnswer, MarkKeptAnswer>;
 
 [[nodiscard]] std::string encode(const Request& request);
 [[nodiscard]] std::string encode(const Answer& answer);
 
-// `input_bytes_max` is the size of the input area: source and marks together fit. Errors: kInvalidArgument.
+// `input_bytes_max` is the size of the input area: the source or the watermark fits. Errors: kInvalidArgument.
 [[nodiscard]] Result<Request> decode_request(std::string_view packet, std::uint64_t input_bytes_max);
 // `output_bytes_max` is the size of the output area: all renditions together fit. Errors: kInvalidArgument.
 [[nodiscard]] Result<Answer> decode_answer(std::string_view packet, std::uint64_t output_bytes_max);

@@ -153,14 +153,8 @@ Result<Picture> blend(const Picture& under, const Picture& over) {
 }  // namespace
 
 Result<Mark> Mark::decode(std::string_view file, const Limits& limits) {
-  auto pixels = decode_pixels(file, limits);
-  if (!pixels) {
-    Error error = std::move(pixels).error();
-    error.message = fmt::format("the watermark cannot be used: {}", error.message);
-    return std::unexpected(std::move(error));
-  }
   Mark mark;
-  mark.pixels_ = std::move(*pixels);
+  PIXMILL_TRY(mark.pixels_, decode_pixels(file, limits));
   mark.size_ = size_of(mark.pixels_);
   return mark;
 }

@@ -18,7 +18,7 @@ inline constexpr std::uint64_t kMarkPixelsMax = 25'000'000;
 // One watermark's pixels, and the last form in which they were wanted.
 class Mark {
  public:
-  // The first frame, upright, in sRGB or grey, with alpha. Errors: those of render(), each naming the watermark.
+  // The first frame, upright, in sRGB or grey, with alpha. Errors: those of render().
   [[nodiscard]] static Result<Mark> decode(std::string_view file, const Limits& limits);
 
   [[nodiscard]] SizePx size() const { return size_; }

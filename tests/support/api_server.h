@@ -32,6 +32,7 @@ class PretendedEngines final : public engine::Pool {
     if (answer) co_return answer(source, recipe);
     co_return fail(ErrorCode::kUnavailable, "pretended");
   }
+  [[nodiscard]] std::optional<Error> bad_mark(const std::string&) const override { return std::nullopt; }
   void stop() override {}
   [[nodiscard]] const engine::SandboxReport& sandbox() const override { return report; }
   [[nodiscard]] std::vector<int> pids() const override { return alive; }

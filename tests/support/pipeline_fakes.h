@@ -3,15 +3,23 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "engine/pool.h"
 #include "fetch/fetcher.h"
+#include "image/tiny_pictures.h"
 #include "storage/blob_store.h"
 
 namespace pixmill::testing {
+
+// A picture, as far as its header says, with other bytes for every address.
+inline Result<fetch::Fetched> picture_at(const std::string& url) {
+  return fetch::Fetched{.bytes = std::string(image::tiny_pictures().front().bytes) + "bytes of " + url,
+                        .final_url = url};
+}
 
 class FakeFetcher final : public fetch::Fetcher {
  public:
@@ -20,10 +28,12 @@ class FakeFetcher final : public fetch::Fetcher {
   };
   std::vector<std::string> asked;
   milliseconds takes{0};
+  std::function<void(const std::string& url)> on_get = [](const std::string&) {};
 
   Task<Result<fetch::Fetched>> get(std::string url, const std::vector<fetch::HostHeader>&,
                                    ByteBudget::Grant*) override {
     asked.push_back(url);
+    on_get(url);
     if (takes.count() > 0) co_await pause_for(takes);
     co_return answer(url);
   }
@@ -56,6 +66,11 @@ class FakePool final : public engine::Pool {
     asked.push_back(recipe);
     on_render(recipe, extras);
     co_return answer(source);
+  }
+  std::map<std::string, Error> bad_marks;  // by their digests
+  [[nodiscard]] std::optional<Error> bad_mark(const std::string& sha256) const override {
+    const auto found = bad_marks.find(sha256);
+    return found == bad_marks.end() ? std::nullopt : std::optional<Error>(found->second);
   }
   void stop() override {}
   [[nodiscard]] const engine::SandboxReport& sandbox() const override { return report_; }
