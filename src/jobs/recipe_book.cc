@@ -77,6 +77,7 @@ std::string versioned_name(std::string_view name, int version) { return fmt::for
 
 RecipeBook::RecipeBook(std::vector<NamedRecipe> named) {
   for (auto& recipe : named) named_.insert_or_assign(std::move(recipe.written), std::move(recipe.recipe));
+  list_names();
 }
 
 RecipeBook::RecipeBook(const std::vector<SavedRecipe>& saved) {
@@ -84,6 +85,18 @@ RecipeBook::RecipeBook(const std::vector<SavedRecipe>& saved) {
     const RecipeChoice choice{.text = recipe.text, .name = versioned_name(recipe.name, recipe.version)};
     named_.insert_or_assign(choice.name, choice);
     if (!recipe.removed) named_.insert_or_assign(recipe.name, choice);
+  }
+  list_names();
+}
+
+void RecipeBook::list_names() {
+  for (const auto& [written, choice] : named_) {
+    const auto at = written.find('@');
+    if (at == std::string::npos) {
+      names_.push_back(written);
+    } else {
+      ++versions_[written.substr(0, at)];
+    }
   }
 }
 
@@ -150,24 +163,30 @@ Result<RecipeChoice> RecipeBook::find(const RecipeReference& reference, std::str
       return choice;
     }
   }
-  std::vector<std::string> names;
-  for (const auto& built_in : image::built_in_recipes()) names.emplace_back(built_in.name);
-  std::size_t left_out = 0;
-  for (const auto& [written, choice] : named_) {
-    const bool has_version = written.find('@') != std::string::npos;
-    // Of a name that exists the versions, of another all names.
-    const bool same_name = written.substr(0, written.find('@')) == reference.name;
-    if (has_version && !(same_name && reference.version)) continue;
-    if (names.size() < kNamesShown) {
-      names.push_back(written);
-    } else {
-      ++left_out;
+  // Many rows of a table may ask for what is not there: no more is looked at than is shown.
+  std::vector<std::string> shown;
+  for (const auto& built_in : image::built_in_recipes()) shown.emplace_back(built_in.name);
+  std::size_t there_are = shown.size() + names_.size();
+  const auto show = [&](const std::string& name) {
+    if (shown.size() < kNamesShown) shown.push_back(name);
+    return shown.size() < kNamesShown;
+  };
+  // Of a name that exists the versions, of another all names.
+  const auto versions = reference.version ? versions_.find(reference.name) : versions_.end();
+  if (versions != versions_.end()) {
+    there_are += versions->second;
+    const std::string prefix = versions->first + "@";
+    for (auto at = named_.lower_bound(prefix); at != named_.end() && at->first.starts_with(prefix); ++at) {
+      if (!show(at->first)) break;
     }
   }
-  const std::string more = left_out > 0 ? fmt::format(" and {} more", left_out) : "";
+  for (const auto& name : names_) {
+    if (!show(name)) break;
+  }
+  const std::string more = there_are > shown.size() ? fmt::format(" and {} more", there_are - shown.size()) : "";
   return fail(ErrorCode::kInvalidArgument,
               fmt::format("recipe: \"{}\" is neither field=value nor the name of a recipe; there are {}{}", text,
-                          fmt::join(names, ", "), more));
+                          fmt::join(shown, ", "), more));
 }
 
 }  // namespace pixmill::jobs

@@ -66,8 +66,11 @@ class RecipeBook {
 
  private:
   [[nodiscard]] Result<RecipeChoice> find(const RecipeReference& reference, std::string_view text) const;
+  void list_names();
 
-  std::map<std::string, RecipeChoice, std::less<>> named_;  // by what may be written: "shop", "shop@1", "shop@2"
+  std::map<std::string, RecipeChoice, std::less<>> named_;    // by what may be written: "shop", "shop@1", "shop@2"
+  std::vector<std::string> names_;                            // those without a version, in order
+  std::map<std::string, std::size_t, std::less<>> versions_;  // how many a name has
 };
 
 }  // namespace pixmill::jobs

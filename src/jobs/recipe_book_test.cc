@@ -45,12 +45,20 @@ TEST(RecipeBook, ANameIsItsLatestVersion) {
 
 TEST(RecipeBook, SaysWhichNamesThereAre) {
   EXPECT_THAT(error_of(book(), "shpo"), AllOf(HasSubstr("\"shpo\""), HasSubstr("lossless, shop"), Not(HasSubstr("@"))));
-  EXPECT_THAT(error_of(book(), "shop@3"), HasSubstr("shop, shop@1, shop@2"));
+  EXPECT_THAT(error_of(book(), "shop@3"), HasSubstr("lossless, shop@1, shop@2, shop"));
   EXPECT_THAT(error_of(book(), "quality=0"), HasSubstr("1 to 100"));
   EXPECT_THAT(error_of(book(), ""), HasSubstr("empty"));
   std::vector<NamedRecipe> many;
   for (int i = 100; i < 130; ++i) many.push_back({.written = "n" + std::to_string(i), .recipe = {}});
   EXPECT_THAT(error_of(RecipeBook(many), "x"), AllOf(HasSubstr("n114 and 15 more")));
+}
+
+TEST(RecipeBook, ShowsAFewOfManyVersions) {
+  std::vector<NamedRecipe> many;
+  for (int i = 1; i <= 10'000; ++i) many.push_back({.written = versioned_name("shop", i), .recipe = {}});
+  many.push_back({.written = "shop", .recipe = {}});
+  const RecipeBook book(many);
+  EXPECT_THAT(error_of(book, "shop@99999"), HasSubstr("shop@101 and 9986 more"));
 }
 
 TEST(RecipeBook, RefusesWhatCouldNotBeReadAgain) {

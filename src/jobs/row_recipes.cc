@@ -1,6 +1,7 @@
 #include "jobs/row_recipes.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/text.h"
@@ -13,6 +14,9 @@ namespace pixmill::jobs {
 namespace {
 
 constexpr std::size_t kRecipeCell = 0;
+// A column that does not fit is wrong in the same few ways in every row.
+constexpr std::size_t kBadKept = 1'000;
+constexpr std::size_t kBadKeyBytesMax = 1'000;
 constexpr std::size_t kBaseNameBytesMax = 120;  // of a path segment, see storage/object_name
 
 // Programs that know numbers alone write 800 as 800.0 where other rows have none.
@@ -23,26 +27,29 @@ std::string_view without_decimals(std::string_view number) {
   return is_zero ? number.substr(0, dot) : number;
 }
 
-// The uploaded file that a recipe names, with its digest or without; "" for none.
-std::string uploaded_watermark(const image::Recipe& recipe) {
-  for (const auto& output : recipe.outputs) {
-    if (output.watermark && output.watermark->image.starts_with(image::kUploadedWatermark)) {
-      return output.watermark->image;
-    }
+// The uploaded files that a recipe names by their digests.
+std::set<std::string> uploaded_watermarks(std::string_view text) {
+  std::set<std::string> images;
+  const auto recipe = image::parse_recipe(text);
+  if (!recipe) return images;
+  for (const auto& output : recipe->outputs) {
+    if (!output.watermark || !output.watermark->image.starts_with(image::kUploadedWatermark)) continue;
+    images.insert(output.watermark->image);
   }
-  return {};
+  return images;
 }
 
-// A row's recipe that says `upload` means the file that came with the job. False when none did.
-bool settle_upload(image::Recipe& recipe, std::string_view jobs_recipe) {
-  const auto base = image::parse_recipe(jobs_recipe);
-  const std::string uploaded = base ? uploaded_watermark(*base) : std::string();
+// A row's recipe that says `upload` means the file that came with the job. "", or why it cannot.
+std::string_view settle_upload(image::Recipe& recipe, const std::set<std::string>& uploaded) {
   for (auto& output : recipe.outputs) {
     if (!output.watermark || output.watermark->image != image::kUploadedWatermark) continue;
-    if (uploaded.empty()) return false;
-    output.watermark->image = uploaded;
+    if (uploaded.empty()) {
+      return "no file came with the job, whose own recipe does not say upload; use the address of a watermark";
+    }
+    if (uploaded.size() > 1) return "the job's own recipe has several uploaded watermarks; use upload:SHA-256 of one";
+    output.watermark->image = *uploaded.begin();
   }
-  return true;
+  return {};
 }
 
 std::string plain_value(std::string_view column, std::string_view cell) {
@@ -52,7 +59,7 @@ std::string plain_value(std::string_view column, std::string_view cell) {
 }  // namespace
 
 RowRecipes::RowRecipes(std::shared_ptr<const RecipeBook> book, RecipeChoice base)
-    : book_(std::move(book)), base_(std::move(base)) {}
+    : book_(std::move(book)), base_(std::move(base)), uploaded_(uploaded_watermarks(base_.text)) {}
 
 Result<std::shared_ptr<const RecipeChoice>> RowRecipes::find(const Cells& cells, std::vector<BadCell>& bad) {
   Cells trimmed;
@@ -61,8 +68,15 @@ Result<std::shared_ptr<const RecipeChoice>> RowRecipes::find(const Cells& cells,
   std::string key;
   for (const auto cell : trimmed) key.append(cell).append(1, '\0');
   if (const auto found = made_.find(key); found != made_.end()) return found->second;
+  if (const auto found = bad_.find(key); found != bad_.end()) {
+    bad = found->second;
+    return nullptr;
+  }
   auto choice = make(trimmed, bad);
-  if (!bad.empty()) return nullptr;
+  if (!bad.empty()) {
+    if (bad_.size() < kBadKept && key.size() <= kBadKeyBytesMax) bad_.emplace(std::move(key), bad);
+    return nullptr;
+  }
   bytes_ += key.size() + (choice ? choice->text.size() : 0);
   if (made_.size() == kRecipesPerJobMax || bytes_ > kRecipeBytesPerJobMax) {
     return std::unexpected(too_many_recipes(kRecipesPerJobMax));
@@ -94,10 +108,8 @@ std::shared_ptr<const RecipeChoice> RowRecipes::make(const Cells& cells, std::ve
     bad.push_back({.column = kRecipeCell, .why = std::move(recipe.error().message)});
     return nullptr;
   }
-  if (!settle_upload(*recipe, base_.text)) {
-    bad.push_back(
-        {.column = kRecipeCell,
-         .why = "no file came with the job, whose own recipe does not say upload; use the address of a watermark"});
+  if (const auto why = settle_upload(*recipe, uploaded_); !why.empty()) {
+    bad.push_back({.column = kRecipeCell, .why = std::string(why)});
     return nullptr;
   }
   overrides.apply(*recipe);

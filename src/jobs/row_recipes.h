@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,7 +47,9 @@ class RowRecipes {
 
   std::shared_ptr<const RecipeBook> book_;
   RecipeChoice base_;
+  std::set<std::string> uploaded_;  // watermarks of base_ that were uploaded
   std::map<std::string, std::shared_ptr<const RecipeChoice>, std::less<>> made_;  // by the cells, joined
+  std::map<std::string, std::vector<BadCell>, std::less<>> bad_;                  // likewise, a bounded number
   std::map<std::string, RecipeChoice, std::less<>> named_;
   std::uint64_t bytes_ = 0;
 };

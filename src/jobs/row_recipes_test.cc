@@ -70,6 +70,27 @@ TEST_F(RowRecipesTest, AnUploadedWatermarkIsThatOfTheJob) {
   EXPECT_THAT(bad[0].why, HasSubstr("the address of a watermark"));
 }
 
+TEST_F(RowRecipesTest, AnUploadThatCouldBeOneOfSeveralIsNotGuessed) {
+  const std::string first(64, 'a');
+  const std::string second(64, 'b');
+  recipes_ =
+      RowRecipes(std::make_shared<const RecipeBook>(),
+                 {.text = fmt::format("one: watermark=upload:{} two: watermark=upload:{}", first, second), .name = ""});
+  const auto bad = bad_in({"watermark=upload", "", "", "", ""});
+  ASSERT_EQ(bad.size(), 1U);
+  EXPECT_THAT(bad[0].why, HasSubstr("use upload:SHA-256 of one"));
+  EXPECT_EQ(found({"watermark=upload:" + second, "", "", "", ""}), "watermark=upload:" + second + " ");
+}
+
+TEST_F(RowRecipesTest, KnowsABadCellWhenItComesAgain) {
+  for (int i = 0; i < 3; ++i) {
+    const auto bad = bad_in({"shoop", "80cm", "", "", ""});
+    ASSERT_EQ(bad.size(), 2U);
+    EXPECT_THAT(bad[0].why, HasSubstr("shop"));
+    EXPECT_EQ(bad[1].column, 1U);
+  }
+}
+
 TEST_F(RowRecipesTest, EqualWishesShareOneRecipe) {
   std::vector<RowRecipes::BadCell> bad;
   const auto first = recipes_.find({"", "800", "", "", ""}, bad);
