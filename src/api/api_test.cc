@@ -603,8 +603,7 @@ TEST(Api, GoesOnWithIngestsOfThePreviousProcessAndSweepsTheSpool) {
   const auto policy = fetch::AddressPolicy::create("").value();
   testing::FakeFetcher fetcher;
   testing::MemoryBlobs uploads;
-  ByteBudget budget(loop.executor(), 1u << 20);
-  pipeline::Watermarks watermarks(loop.executor(), {.fetcher = fetcher, .uploads = uploads, .budget = budget});
+  pipeline::Watermarks watermarks(loop.executor(), {.fetcher = fetcher, .uploads = uploads});
   ApiParts parts{.store = *sqlite.jobs,
                  .outbox = *sqlite.outbox,
                  .recipes = *sqlite.recipes,
@@ -667,6 +666,45 @@ TEST(Watermark, ComesWithTheTableAndIsNamedByItsDigest) {
                                                    {"watermark", logo, "a.png"},
                                                    {"watermark", logo, "b.png"}});
   EXPECT_EQ(twice.status, 400) << twice.body;
+}
+
+TEST(Watermark, AnEmptyInputBesideItChangesNothing) {
+  ApiServer server;
+  const std::string logo(image::tiny_pictures().front().bytes);
+  const auto created = server.post_form("/v1/jobs", {{"file", "url\nhttps://h.example/a.jpg\n", "a.csv"},
+                                                     {"recipe", "watermark=upload"},
+                                                     {"watermark", logo, "a.png"},
+                                                     {.name = "watermark", .value = "more", .empty_file_name = true}});
+  ASSERT_EQ(created.status, 201) << created.body;
+  EXPECT_TRUE(server.uploads.blobs.contains(to_hex(sha256(logo))));
+}
+
+TEST(Watermark, ItsDigestMustFitIntoTheRecipe) {
+  ApiServer server;
+  const std::string logo(image::tiny_pictures().front().bytes);
+  // One output uses the upload; the other's address fills the recipe up.
+  const auto recipe_of = [](std::size_t bytes) {
+    std::string recipe = "a: watermark=upload";
+    for (char name = 'b'; recipe.size() < bytes; ++name) {
+      const std::string begin = fmt::format(" {}: watermark=https://h.example/", name);
+      recipe += begin + std::string(std::min<std::size_t>(2'000, bytes - recipe.size()), 'x');
+    }
+    recipe.resize(bytes);
+    return recipe;
+  };
+  const auto form = [&](const std::string& recipe, const std::string& table) {
+    return server.post_form(
+        "/v1/jobs",
+        {{"file", table, "a.csv"}, {"recipe", recipe}, {"skip_invalid", "false"}, {"watermark", logo, "a.png"}});
+  };
+  const std::string table = "url\nhttps://h.example/a.jpg\n";
+  const auto job = form(recipe_of(8'150), table);
+  EXPECT_EQ(job.status, 400) << job.body;
+  EXPECT_THAT(job.body, HasSubstr("8192"));
+  EXPECT_EQ(form(recipe_of(8'100), table).status, 201);
+  const auto row = form("watermark=upload", fmt::format("url,recipe\nhttps://h.example/a.jpg,{}\n", recipe_of(8'150)));
+  EXPECT_EQ(row.status, 422) << row.body;
+  EXPECT_EQ(server.uploads.blobs.size(), 1U) << "nothing is kept of what is refused";
 }
 
 TEST(Watermark, ComesThroughTheOldDoorToo) {

@@ -38,8 +38,8 @@ Checked<jobs::RecipeChoice> check_recipe(std::string_view text, const jobs::Reci
             "a name such as web or shop@2, the compact form (format=jpeg quality=50 resize=800x600:inside) or JSON"));
 }
 
-Task<Checked<std::string>> settle_watermark(Context& context, std::string recipe,
-                                            std::optional<UploadedMark> watermark) {
+Task<Checked<SettledRecipe>> settle_watermark(Context& context, std::string recipe,
+                                              std::optional<UploadedMark> watermark) {
   auto parsed = image::parse_recipe(recipe);
   if (!parsed) co_return refuse(problem_of(parsed.error()));
   const auto usable = pipeline::check_watermarks(*parsed, watermark.has_value(), &context.parts.policy);
@@ -52,11 +52,20 @@ Task<Checked<std::string>> settle_watermark(Context& context, std::string recipe
     co_return refuse(wrong("recipe", recipe, kept.error(), "upload, with the picture as the part 'watermark'"));
   }
   if (!kept) co_return refuse(problem_of(kept.error()));
-  if (!watermark) co_return recipe;
-  const auto digest = co_await context.parts.watermarks.keep(std::move(watermark->bytes));
-  if (!digest) co_return refuse(watermark_problem(digest.error()));
-  pipeline::name_upload(*parsed, *digest);
-  co_return image::canonical_text(*parsed);
+  SettledRecipe settled{.text = recipe, .watermark = nullptr, .place = nullptr};
+  if (!watermark) co_return settled;
+  auto file = pipeline::mark_file(std::move(watermark->bytes));
+  if (!file) co_return refuse(watermark_problem(file.error()));
+  pipeline::name_upload(*parsed, (*file)->sha256);
+  settled.text = image::canonical_text(*parsed);
+  // It is read again for every picture, and digests make it longer.
+  if (const auto readable = image::parse_recipe(settled.text); !readable) {
+    co_return refuse(wrong("recipe", recipe, readable.error(),
+                           "a recipe that leaves room for the watermark's SHA-256 in every output that has it"));
+  }
+  settled.watermark = std::move(*file);
+  settled.place = std::move(watermark->place);
+  co_return settled;
 }
 
 Problem watermark_problem(const Error& error) {
@@ -143,7 +152,12 @@ jobs::TableOptions table_options(const Context& context, const jobs::NewJob& job
   return table;
 }
 
-Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedFile file) {
+Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedFile file,
+                                   std::shared_ptr<const engine::MarkFile> watermark) {
+  if (watermark) {
+    const auto kept = co_await context.parts.watermarks.keep(std::move(watermark));
+    if (!kept) co_return refuse(watermark_problem(kept.error()));
+  }
   const JobId id = job.id;
   job.blob_prefix = id.text() + "/";
   job.source_path = file.spool.path();

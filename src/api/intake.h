@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/context.h"
+#include "engine/pool.h"
 #include "jobs/model.h"
 #include "jobs/recipe_book.h"
 #include "jobs/table_reader.h"
@@ -17,11 +18,16 @@ namespace pixmill::api {
 
 // What `text` stands for. Problem: 400 naming the field.
 [[nodiscard]] Checked<jobs::RecipeChoice> check_recipe(std::string_view text, const jobs::RecipeBook& recipes);
-// The recipe (canonical text) of a job that is about to start, its uploaded watermark stored and named by its digest.
-// Problems: 400 for watermarks that cannot be fetched or do not fit what was uploaded, 422 for a file that is no
-// picture, 507, 500.
-[[nodiscard]] Task<Checked<std::string>> settle_watermark(Context& context, std::string recipe,
-                                                          std::optional<UploadedMark> watermark);
+// What a job is made with: its recipe, in which the uploaded watermark is named by its digest.
+struct SettledRecipe {
+  std::string text;                                   // canonical
+  std::shared_ptr<const engine::MarkFile> watermark;  // null for none
+  std::shared_ptr<void> place;                        // of the upload
+};
+// Nothing is stored yet. Problems: 400 for watermarks that cannot be fetched or do not fit what was uploaded, and for a
+// recipe that is too long with the digest in it, 422 for a file that is no picture, 500.
+[[nodiscard]] Task<Checked<SettledRecipe>> settle_watermark(Context& context, std::string recipe,
+                                                            std::optional<UploadedMark> watermark);
 // An http(s) address that the policy does not forbid by its spelling alone; names are resolved and checked at every
 // delivery. Problem: 400.
 [[nodiscard]] Checked<std::string> check_webhook_url(std::string_view text, const fetch::AddressPolicy& policy);
@@ -42,8 +48,10 @@ namespace pixmill::api {
                                                const UploadedFile& file,
                                                std::shared_ptr<const jobs::RecipeBook> recipes);
 
-// Stores the job and starts to read its table. The spool file is the job's from then on.
-[[nodiscard]] Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedFile file);
+// Stores the watermark, if there is one, and the job, and starts to read its table. The spool file is the job's from
+// then on. Problems: 507, 500.
+[[nodiscard]] Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedFile file,
+                                                 std::shared_ptr<const engine::MarkFile> watermark);
 
 // An uploaded watermark that cannot be one: 422, 413, or what the disk had to say.
 [[nodiscard]] Problem watermark_problem(const Error& error);

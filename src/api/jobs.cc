@@ -135,9 +135,11 @@ Task<Checked<http::Response>> Jobs::create(http::Request& request) {
   PIXMILL_API_TRY(const auto recipes, co_await recipe_book(context_));
   PIXMILL_API_TRY(jobs::NewJob job, read_form(upload, *recipes));
   job.id = id;
+  PIXMILL_API_TRY(auto settled, co_await settle_watermark(context_, job.recipe, std::move(upload.watermark)));
+  job.recipe = std::move(settled.text);
   PIXMILL_API_TRY(job.row_names, co_await check_table(upload, job, recipes));
-  PIXMILL_API_TRY(job.recipe, co_await settle_watermark(context_, job.recipe, std::move(upload.watermark)));
-  PIXMILL_API_TRY(const auto created, co_await start_job(context_, std::move(job), std::move(*upload.file)));
+  PIXMILL_API_TRY(const auto created,
+                  co_await start_job(context_, std::move(job), std::move(*upload.file), std::move(settled.watermark)));
   auto response = document(201, created);
   response.headers.set("Location", fmt::format("{}/v1/jobs/{}", context_.options.links.base_url, id.text()));
   co_return response;

@@ -101,6 +101,8 @@ Task<Checked<JobId>> Legacy::accept(http::Request& request) {
   PIXMILL_API_TRY(job.overrides, parse_flag("overrides", upload->field("overrides")));
   PIXMILL_API_TRY(job.webhook_url, check_webhook_url(upload->field("webhook_url"), context_.parts.policy));
 
+  PIXMILL_API_TRY(auto settled, co_await settle_watermark(context_, job.recipe, std::move(upload->watermark)));
+  job.recipe = std::move(settled.text);
   auto table = table_options(context_, job, *upload->file, recipes);
   auto report = co_await context_.parts.ingest.check(upload->file->spool.path(), std::move(table));
   if (!report) {
@@ -110,8 +112,8 @@ Task<Checked<JobId>> Legacy::accept(http::Request& request) {
   if (report->bad_rows > 0) co_return refuse(bad_table(*report));
   job.row_names = std::move(report->named_recipes);
 
-  PIXMILL_API_TRY(job.recipe, co_await settle_watermark(context_, job.recipe, std::move(upload->watermark)));
-  PIXMILL_API_TRY(const auto created, co_await start_job(context_, std::move(job), std::move(*upload->file)));
+  PIXMILL_API_TRY(const auto created,
+                  co_await start_job(context_, std::move(job), std::move(*upload->file), std::move(settled.watermark)));
   co_return created.id;
 }
 

@@ -65,8 +65,9 @@ class Form {
       bytes_max_ = kPreviewBytesMax;
     } else if (part.name == "watermark") {
       // An input of a form that was left empty has no name.
-      if (!part.filename || !part.filename->empty()) wish_.watermark.emplace();
-      into_ = wish_.watermark ? &*wish_.watermark : &wish_.fields[part.name];
+      const bool is_empty = part.filename && part.filename->empty();
+      if (!is_empty) wish_.watermark.emplace();
+      into_ = is_empty ? &wish_.fields[part.name] : &*wish_.watermark;
       bytes_max_ = pipeline::kMarkFileBytesMax;
     } else {
       into_ = &wish_.fields[part.name];

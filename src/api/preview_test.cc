@@ -189,11 +189,12 @@ TEST(PreviewApi, TakesAWatermarkAsAPartOrByItsAddress) {
     if (!file.empty()) parts.push_back({"watermark", file, "logo.png"});
     return server.post_form("/v1/preview", parts);
   };
+  server.fetcher.answer = testing::picture_at;
+  const std::string fetched = "http://h.example/l.png=" + testing::picture_at("http://h.example/l.png")->bytes;
   EXPECT_EQ(form("watermark=upload", logo).status, 200);
   EXPECT_EQ(form("watermark=http://h.example/l.png", "").status, 200);
   EXPECT_EQ(form("watermark=http://h.example/l.png", "").status, 200);
-  EXPECT_THAT(marks, ::testing::ElementsAre("upload=" + logo, "http://h.example/l.png=bytes of http://h.example/l.png",
-                                            "http://h.example/l.png=bytes of http://h.example/l.png"));
+  EXPECT_THAT(marks, ::testing::ElementsAre("upload=" + logo, fetched, fetched));
   EXPECT_EQ(server.fetcher.asked.size(), 2U) << "what the address gives now";
   expect_problem(form("watermark=upload", ""), 400, "no file came");
   expect_problem(form("format=png", logo), 400, "watermark=upload");
@@ -201,6 +202,13 @@ TEST(PreviewApi, TakesAWatermarkAsAPartOrByItsAddress) {
   expect_problem(form("watermark=upload", ""), 400, "no file came");
   expect_problem(form("watermark=http://127.0.0.1/l.png", ""), 400, "watermark");
   expect_problem(form("watermark=upload", std::string(pipeline::kMarkFileBytesMax + 1, 'x')), 413, "above");
+  const auto beside =
+      server.post_form("/v1/preview", {{"file", "a picture", "a.png"},
+                                       {"recipe", "watermark=upload"},
+                                       {"watermark", logo, "a.png"},
+                                       {.name = "watermark", .value = "more", .empty_file_name = true}});
+  EXPECT_EQ(beside.status, 200) << beside.body;
+  EXPECT_EQ(marks.back(), "upload=" + logo) << "an input that was left empty changes nothing";
   server.fetcher.answer = [](const auto&) { return fail(ErrorCode::kHttpPermanent, "the server says 404"); };
   expect_problem(form("watermark=http://h.example/l.png", ""), 422, "the server says 404");
   server.fetcher.answer = [](const auto&) { return fail(ErrorCode::kUnavailable, "no turn"); };

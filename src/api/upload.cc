@@ -156,7 +156,8 @@ class UploadReceiver::Reception {
   }
 
   Result<void> begin_mark(const http::PartHeader& part) {
-    if (part.filename->empty()) return {};  // an input of a form that was left empty
+    to_mark_ = !part.filename->empty();
+    if (!to_mark_) return {};  // an input of a form that was left empty
     if (upload_.watermark) return fail(ErrorCode::kInvalidArgument, "The form holds more than one watermark");
     if (*marks_held_ >= kMarksAtOnce) {
       return fail(ErrorCode::kUnavailable, "Too many watermarks are being uploaded; try again in a moment");
@@ -168,7 +169,6 @@ class UploadReceiver::Reception {
   }
 
   Result<void> take_mark(std::string_view bytes) {
-    if (!upload_.watermark) return {};
     if (bytes.size() > pipeline::kMarkFileBytesMax - upload_.watermark->bytes.size()) {
       return fail(ErrorCode::kTooLarge,
                   fmt::format("The watermark is larger than {}", format_bytes(pipeline::kMarkFileBytesMax)));

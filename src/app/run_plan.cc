@@ -80,22 +80,28 @@ Result<std::shared_ptr<const engine::MarkFile>> read_watermark(const std::string
   return std::unexpected(std::move(error));
 }
 
+Result<RunRecipe> plan_recipe(const RunOptions& options) {
+  RunRecipe plan;
+  PIXMILL_TRY(plan.choice, options.recipes->resolve(options.recipe));
+  PIXMILL_TRY(auto recipe, image::parse_recipe(plan.choice.text));
+  PIXMILL_TRY(plan.watermark, read_watermark(options.watermark, recipe));
+  if (!plan.watermark) return plan;
+  pipeline::name_upload(recipe, plan.watermark->sha256);
+  plan.choice.text = image::canonical_text(recipe);
+  // It is read again for every picture, and digests make it longer.
+  if (const auto readable = image::parse_recipe(plan.choice.text); !readable) return std::unexpected(readable.error());
+  return plan;
+}
+
 Result<void> check_table_header(const InputSet& set, const RunOptions& options) {
   if (set.table_path.empty()) return {};
   PIXMILL_TRY(const auto table, jobs::TableReader::open(set.table_path, table_options(set, options)));
   return {};
 }
 
-Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool several) {
+Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, RunRecipe recipe, bool several) {
   SetPlan plan;
-  PIXMILL_TRY(plan.recipe, options.recipes->resolve(options.recipe));
-  PIXMILL_TRY(auto recipe, image::parse_recipe(plan.recipe.text));
-  PIXMILL_TRY(const auto watermark, read_watermark(options.watermark, recipe));
-  if (watermark) {
-    plan.watermark = watermark->bytes;
-    pipeline::name_upload(recipe, watermark->sha256);
-    plan.recipe.text = image::canonical_text(recipe);
-  }
+  plan.recipe = std::move(recipe);
   PIXMILL_TRY(plan.headers, parse_headers(options.headers));
   plan.blob_prefix = several ? set.name + "/images/" : "images/";
   plan.result_folder = several ? options.output_folder + "/" + set.name : options.output_folder;
@@ -104,7 +110,7 @@ Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool se
   std::string default_name = "{source_stem}.{ext}";
   if (!set.table_path.empty()) {
     plan.table = table_options(set, options);
-    plan.table.recipe = plan.recipe;
+    plan.table.recipe = plan.recipe.choice;
     PIXMILL_TRY(const auto table, jobs::TableReader::open(set.table_path, plan.table));
     columns = table->columns();
     if (table->product_column() >= 0) default_name = "{product}-{index}.{ext}";
@@ -119,8 +125,8 @@ Result<std::string> set_digest(const InputSet& set, const SetPlan& plan, const R
   PIXMILL_TRY(const auto content, content_digest(set, std::move(stop)));
   // Jobs of folders from before there were overrides are known again.
   return to_hex(
-      sha256(fmt::format("{}\n{}\n{}\n{}\n{}{}", content, plan.recipe.text, plan.name_template, options.url_column,
-                         options.skip_invalid, options.overrides ? "" : "\nno overrides")));
+      sha256(fmt::format("{}\n{}\n{}\n{}\n{}{}", content, plan.recipe.choice.text, plan.name_template,
+                         options.url_column, options.skip_invalid, options.overrides ? "" : "\nno overrides")));
 }
 
 std::string state_folder_of(const storage::S3Location& target, std::string_view endpoint, std::string_view state_home,

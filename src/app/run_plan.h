@@ -20,9 +20,14 @@ namespace pixmill::app {
 
 struct RunOptions;
 
+// What all sets are made with.
+struct RunRecipe {
+  jobs::RecipeChoice choice;
+  std::shared_ptr<const engine::MarkFile> watermark;  // which the recipe names by its digest; null for none
+};
+
 struct SetPlan {
-  jobs::RecipeChoice recipe;
-  std::string watermark;  // the uploaded file's bytes, which the recipe names by their digest; "" for none
+  RunRecipe recipe;
   std::string name_template;
   std::string blob_prefix;    // below the output folder: "images/"
   std::string result_folder;  // where result.csv goes
@@ -35,12 +40,16 @@ struct SetPlan {
 [[nodiscard]] Result<std::shared_ptr<const engine::MarkFile>> read_watermark(const std::string& path,
                                                                              const image::Recipe& recipe);
 
+// Errors: kInvalidArgument for a recipe that is wrong, or too long with the watermark's digest in it; those of
+// read_watermark.
+[[nodiscard]] Result<RunRecipe> plan_recipe(const RunOptions& options);
+
 // Opens the set's table, if it is one, and reads its header. Errors: those of jobs::TableReader::open.
 [[nodiscard]] Result<void> check_table_header(const InputSet& set, const RunOptions& options);
 
-// `several`: each set gets a folder of its own. Errors: kInvalidArgument for a recipe, header or name template that is
-// wrong (an unknown column is named, with those there are), and those of reading the table's header and the watermark.
-[[nodiscard]] Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, bool several);
+// `several`: each set gets a folder of its own. Errors: kInvalidArgument for a header or name template that is wrong
+// (an unknown column is named, with those there are), and those of reading the table's header.
+[[nodiscard]] Result<SetPlan> plan_set(const InputSet& set, const RunOptions& options, RunRecipe recipe, bool several);
 
 // The set's identity: same input, recipe and names, same job. Blocking, as long as reading the whole input takes; stops
 // early with kCancelled once `stop` was asked for. Errors: those of content_digest.

@@ -94,6 +94,8 @@ class RunSession {
   Task<Result<void>> run_set(const InputSet& set, SetPlan plan);
   Task<Result<std::vector<jobs::Job>>> jobs_of_folder();
   Task<Result<jobs::Job>> find_or_create(SetWork& work);
+  Task<Result<bool>> is_outdated(const jobs::Job& job);
+  Task<Result<void>> keep_watermark(const SetWork& work);
   Task<Result<jobs::Job>> resume(jobs::Job job, const SetWork& work);
   Task<Result<void>> abandon(jobs::Job job);
   Task<Result<jobs::Job>> create(const SetWork& work);
@@ -203,13 +205,14 @@ Task<Result<void>> RunSession::run_all() {
 // What is wrong with the last table's header is said before the first one's pictures are fetched.
 Result<std::vector<SetPlan>> RunSession::plan_all() {
   std::vector<SetPlan> plans;
+  PIXMILL_TRY(const RunRecipe recipe, plan_recipe(options_));
   for (const auto& set : sets_) {
     if (const auto readable = check_table_header(set, options_); !readable) {
       auto why = readable.error();
       if (sets_.size() > 1) why.message = fmt::format("{}: {}", set.name, why.message);
       PIXMILL_RETURN_IF_ERROR(input_error(std::move(why)));
     }
-    PIXMILL_TRY(plans.emplace_back(), plan_set(set, options_, sets_.size() > 1));
+    PIXMILL_TRY(plans.emplace_back(), plan_set(set, options_, recipe, sets_.size() > 1));
   }
   return plans;
 }
@@ -253,12 +256,16 @@ Task<Result<jobs::Job>> RunSession::find_or_create(SetWork& work) {
   PIXMILL_CO_TRY(const auto known, co_await jobs_of_folder());
   const auto* same = same_work(known, work.digest);
   // A job that was killed goes on even so: the command that started anew is repeated to resume.
-  if (same != nullptr && !(options_.replace && jobs::is_terminal(same->state))) co_return co_await resume(*same, work);
+  if (same != nullptr) {
+    PIXMILL_CO_TRY(const bool outdated, co_await is_outdated(*same));
+    const bool anew = jobs::is_terminal(same->state) && (options_.replace || outdated);
+    if (!anew) co_return co_await resume(*same, work);
+  }
   const auto* other = newest_in(known, work.plan.blob_prefix);
   if (other != nullptr && !options_.replace) {
     co_return fail(
         ErrorCode::kConflict,
-        fmt::format("{} holds the results of another job ({}, {} pictures, recipe '{}'): the input, the recipe or the "
+        fmt::format("{} holds the results of another job ({}, {} pictures, recipe '{}'): the input, a recipe or the "
                     "names have changed since. Choose another folder, or say --replace to start anew in this one",
                     shown(options_.output_folder), other->name, format_count(other->total), other->recipe));
   }
@@ -270,8 +277,26 @@ Task<Result<jobs::Job>> RunSession::find_or_create(SetWork& work) {
   co_return co_await create(work);
 }
 
+// Whether what its rows named stands for something else today. A job that is under way goes on as it began.
+Task<Result<bool>> RunSession::is_outdated(const jobs::Job& job) {
+  if (!jobs::is_terminal(job.state)) co_return false;
+  PIXMILL_CO_TRY(const auto names, co_await runtime_->store().row_names(job.id));
+  co_return std::ranges::any_of(names, [this](const jobs::NamedRecipe& then) {
+    const auto today = options_.recipes->resolve(then.written);
+    return !today || today->text != then.recipe.text;
+  });
+}
+
+Task<Result<void>> RunSession::keep_watermark(const SetWork& work) {
+  if (!work.plan.recipe.watermark) co_return Result<void>();
+  co_return co_await runtime_->watermarks().keep(work.plan.recipe.watermark);
+}
+
 Task<Result<jobs::Job>> RunSession::resume(jobs::Job job, const SetWork& work) {
   auto& store = runtime_->store();
+  // It may be gone from the folder's state, and pictures may still be to do.
+  const bool may_go_on = !jobs::is_terminal(job.state) || options_.retry_failed;
+  if (may_go_on) PIXMILL_CO_RETURN_IF_ERROR(co_await keep_watermark(work));
   if (!work.plan.headers.empty()) {
     // Those that cannot be read any more, for want of their key, are replaced too.
     const auto headers = co_await store.headers(job.id);
@@ -313,7 +338,7 @@ Task<Result<jobs::Job>> RunSession::create(const SetWork& work) {
   jobs::NewJob job{.id = JobId{Uuid::random()},
                    .origin = jobs::JobOrigin::kRun,
                    .name = work.set.name,
-                   .recipe = plan.recipe.text,
+                   .recipe = plan.recipe.choice.text,
                    .webhook_url = {},
                    .headers = plan.headers,
                    .name_template = plan.name_template,
@@ -323,13 +348,11 @@ Task<Result<jobs::Job>> RunSession::create(const SetWork& work) {
                    .url_column = options_.url_column,
                    .invalid_rows = options_.skip_invalid ? jobs::InvalidRows::kSkip : jobs::InvalidRows::kReject,
                    .priority = 0,
-                   .recipe_name = plan.recipe.name,
+                   .recipe_name = plan.recipe.choice.name,
                    .overrides = options_.overrides,
                    .row_names = work.row_names};
   const JobId id = job.id;
-  if (!plan.watermark.empty()) {
-    PIXMILL_CO_TRY([[maybe_unused]] const auto digest, co_await runtime_->watermarks().keep(plan.watermark));
-  }
+  PIXMILL_CO_RETURN_IF_ERROR(co_await keep_watermark(work));
   PIXMILL_CO_RETURN_IF_ERROR(co_await runtime_->store().create_job(std::move(job)));
   co_return co_await runtime_->store().job(id);
 }

@@ -111,8 +111,9 @@ void Runtime::build_work(Executor executor) {
     fetcher = file_fetcher_.get();
   }
   budget_ = std::make_unique<ByteBudget>(executor, settings_.memory_bytes_max);
-  const pipeline::WatermarkParts marks{.fetcher = *network_.fetcher, .uploads = *marks_, .budget = *budget_};
-  watermarks_ = std::make_unique<pipeline::Watermarks>(executor, marks);
+  const pipeline::WatermarkParts marks{.fetcher = *network_.fetcher, .uploads = *marks_};
+  watermarks_ = std::make_unique<pipeline::Watermarks>(
+      executor, marks, pipeline::WatermarkOptions{.item_bytes_max = settings_.engines.mark_bytes_max});
   pipeline_ = std::make_unique<pipeline::Pipeline>(pipeline::PipelineParts{.fetcher = *fetcher,
                                                                            .engines = *engines_,
                                                                            .blobs = *blobs_,
@@ -167,6 +168,7 @@ Task<void> Runtime::drain(milliseconds grace) {
   ingest_->stop();
   network_.hosts->stop();
   budget_->stop();
+  watermarks_->stop();
   co_await worker_->drain(grace);
   engines_->stop();
 }

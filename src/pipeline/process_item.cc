@@ -106,12 +106,8 @@ Task<Outcome> Pipeline::process(ItemTask task) {
   const image::Recipe& recipe = recipe_of(task);
   // Before memory is taken for the picture: nobody waits for a watermark while holding some.
   const auto fetch_begin = Clock::now();
-  engine::MarkFiles marks;
-  if (has_watermark(recipe)) {
-    auto files = co_await parts_.watermarks.files_for(recipe, task.plan->job_id, task.plan->headers, std::move(marks));
-    if (!files) co_return failed(outcome, Stage::kFetch, std::move(files.error()));
-    marks = std::move(*files);
-  }
+  auto marks = co_await marks_for(task, recipe);
+  if (!marks) co_return failed(outcome, marks.error().stage, std::move(marks.error().error));
   const auto marks_took = Clock::now() - fetch_begin;
   auto memory = co_await parts_.budget.take(expected_bytes());
   if (!memory) co_return failed(outcome, Stage::kFetch, std::move(memory.error()));
@@ -124,10 +120,15 @@ Task<Outcome> Pipeline::process(ItemTask task) {
   learn_size(source->bytes.size());
 
   const auto transform_begin = Clock::now();
-  const engine::RenderExtras extras{.marks = &marks};
+  const engine::RenderExtras extras{.marks = &*marks};
   auto rendered = co_await parts_.engines.render(source->bytes, recipe, extras);
   outcome.times.transform = timed(transform_seconds_, transform_begin);
-  if (!rendered) co_return failed(outcome, Stage::kTransform, std::move(rendered.error()));
+  if (!rendered) {
+    auto mark = unusable_mark(task, *marks);
+    if (mark) co_return failed(outcome, mark->stage, std::move(mark->error));
+    co_return failed(outcome, Stage::kTransform, std::move(rendered.error()));
+  }
+  marks->clear();
 
   const std::uint64_t bytes_in = source->bytes.size();
   std::string().swap(source->bytes);
@@ -140,6 +141,31 @@ Task<Outcome> Pipeline::process(ItemTask task) {
 
   outcome.result = Succeeded{.bytes_in = bytes_in, .outputs = std::move(*stored)};
   co_return outcome;
+}
+
+Task<std::expected<engine::MarkFiles, Failed>> Pipeline::marks_for(const ItemTask& task, const image::Recipe& recipe) {
+  engine::MarkFiles none;
+  if (!has_watermark(recipe)) co_return none;
+  auto files = co_await parts_.watermarks.files_for(recipe, task.plan->job_id, task.plan->headers, std::move(none));
+  if (!files) co_return std::unexpected(Failed{.stage = Stage::kFetch, .error = std::move(files.error())});
+  auto bad = unusable_mark(task, *files);
+  if (bad) co_return std::unexpected(std::move(*bad));
+  co_return std::move(*files);
+}
+
+std::optional<Failed> Pipeline::unusable_mark(const ItemTask& task, const engine::MarkFiles& marks) {
+  for (const auto& [image, file] : marks) {
+    auto why = parts_.engines.bad_mark(file->sha256);
+    if (!why) continue;
+    Error error = about_watermark(image, "cannot be used", std::move(*why));
+    const bool may_be_damaged = error.code == ErrorCode::kTruncated || error.code == ErrorCode::kDecodeFailed;
+    if (!may_be_damaged || !parts_.watermarks.fetch_again(image, task.plan->job_id, file->sha256)) {
+      return Failed{.stage = Stage::kTransform, .error = std::move(error)};
+    }
+    error.code = ErrorCode::kTruncated;
+    return Failed{.stage = Stage::kFetch, .error = std::move(error)};
+  }
+  return std::nullopt;
 }
 
 std::uint64_t Pipeline::expected_bytes() const {

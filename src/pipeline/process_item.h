@@ -3,6 +3,8 @@
 #pragma once
 
 #include <chrono>
+#include <expected>
+#include <optional>
 #include <vector>
 
 #include "base/byte_budget.h"
@@ -34,6 +36,11 @@ class Pipeline {
   [[nodiscard]] Task<Outcome> process(ItemTask task);
 
  private:
+  // What the recipe needs besides the picture.
+  [[nodiscard]] Task<std::expected<engine::MarkFiles, Failed>> marks_for(const ItemTask& task,
+                                                                         const image::Recipe& recipe);
+  // Why the item fails with these, as far as engines have found out; nullopt: it does not.
+  [[nodiscard]] std::optional<Failed> unusable_mark(const ItemTask& task, const engine::MarkFiles& marks);
   [[nodiscard]] Task<Result<std::vector<StoredOutput>>> store_all(const ItemTask& task,
                                                                   const image::Rendered& rendered);
   [[nodiscard]] Task<Result<std::vector<StoredOutput>>> copy_all(const ItemTask& task);

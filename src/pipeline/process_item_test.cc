@@ -1,6 +1,11 @@
 #include "pipeline/process_item.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <exception>
 
 #include "base/crypto.h"
 #include "tests/support/pipeline_fakes.h"
@@ -44,7 +49,7 @@ class PipelineTest : public ::testing::Test {
   testing::MemoryBlobs blobs_;
   ByteBudget budget_;
   testing::MemoryBlobs uploads_;
-  Watermarks watermarks_{io_.get_executor(), {.fetcher = fetcher_, .uploads = uploads_, .budget = budget_}};
+  Watermarks watermarks_{io_.get_executor(), {.fetcher = fetcher_, .uploads = uploads_}};
 };
 
 TEST_F(PipelineTest, FetchesRendersAndStores) {
@@ -147,13 +152,14 @@ ItemTask marked_task(std::string_view recipe) {
 }
 
 TEST_F(PipelineTest, WatermarksGoToTheEngineWithThePicture) {
+  fetcher_.answer = testing::picture_at;
   std::vector<std::string> seen;
   engines_.on_render = [&](const image::Recipe&, const engine::RenderExtras& extras) {
     for (const auto& [image, file] : *extras.marks) seen.push_back(image + " " + file->bytes);
   };
   const auto outcome = process(marked_task("watermark=http://h/l.png a: format=png b: format=webp"));
   EXPECT_TRUE(std::holds_alternative<Succeeded>(outcome.result));
-  EXPECT_EQ(seen, (std::vector<std::string>{"http://h/l.png bytes of http://h/l.png"}));
+  EXPECT_EQ(seen, (std::vector<std::string>{"http://h/l.png " + testing::picture_at("http://h/l.png")->bytes}));
   process(task());
   EXPECT_EQ(seen.size(), 1u);
   EXPECT_EQ(budget_.bytes_in_use(), 0u);
@@ -169,6 +175,87 @@ TEST_F(PipelineTest, ItemsFailWithTheirWatermark) {
   EXPECT_EQ(failure(outcome).error.code, ErrorCode::kHttpPermanent);
   EXPECT_EQ(failure(outcome).error.message, "the watermark http://h/l.png cannot be had: the server says 404");
   EXPECT_EQ(fetcher_.asked.size(), 1u) << "the picture need not be fetched";
+}
+
+TEST_F(PipelineTest, AWatermarkThatEnginesRefusedFailsPicturesBeforeTheyAreFetched) {
+  fetcher_.answer = testing::picture_at;
+  const std::string file = testing::picture_at("http://h/l.png")->bytes;
+  engines_.bad_marks[to_hex(sha256(file))] = {.code = ErrorCode::kTooLarge, .message = "it is vast", .detail = {}};
+  const auto outcome = process(marked_task("watermark=http://h/l.png"));
+  EXPECT_EQ(failure(outcome).error.code, ErrorCode::kTooLarge);
+  EXPECT_EQ(failure(outcome).error.message, "the watermark http://h/l.png cannot be used: it is vast");
+  EXPECT_EQ(fetcher_.asked, (std::vector<std::string>{"http://h/l.png"}));
+}
+
+TEST_F(PipelineTest, AWatermarkThatIsCutIsFetchedOnceMoreWhereThatMayHelp) {
+  fetcher_.answer = testing::picture_at;
+  const std::string file = testing::picture_at("http://h/l.png")->bytes;
+  const std::string digest = to_hex(sha256(file));
+  // As the first picture finds out, whose own bytes are good.
+  engines_.answer = [&](auto) {
+    engines_.bad_marks[digest] = {.code = ErrorCode::kTruncated, .message = "it ends early", .detail = {}};
+    return fail(ErrorCode::kTruncated, "the watermark cannot be used: it ends early");
+  };
+  const auto first = process(marked_task("watermark=http://h/l.png"));
+  EXPECT_EQ(failure(first).stage, Stage::kFetch) << "so that it is tried again";
+  EXPECT_EQ(failure(first).error.message, "the watermark http://h/l.png cannot be used: it ends early");
+  const auto second = process(marked_task("watermark=http://h/l.png"));
+  EXPECT_EQ(failure(second).stage, Stage::kTransform) << "so that it is not";
+  EXPECT_EQ(fetcher_.asked,
+            (std::vector<std::string>{"http://h/l.png", "http://shop.example/a.png", "http://h/l.png"}));
+  uploads_.blobs[digest] = file;
+  const auto uploaded = process(marked_task("watermark=upload:" + digest));
+  EXPECT_EQ(failure(uploaded).stage, Stage::kTransform);
+}
+
+TEST_F(PipelineTest, WatermarksInUseAreBounded) {
+  constexpr int kItems = 256;
+  int sources = 0;  // under way; each of their items holds a watermark
+  int most = 0;
+  fetcher_.answer = [&](const std::string& url) -> Result<fetch::Fetched> {
+    const bool is_mark = url.starts_with("http://marks");
+    if (!is_mark) --sources;
+    std::string bytes = testing::picture_at(url)->bytes;
+    if (is_mark) bytes.resize(kMarkFileBytesMax, 'x');
+    return fetch::Fetched{.bytes = std::move(bytes), .final_url = url};
+  };
+  fetcher_.on_get = [&](const std::string& url) {
+    if (!url.starts_with("http://marks")) most = std::max(most, ++sources);
+  };
+  fetcher_.takes = milliseconds(1);
+  Pipeline pipeline({.fetcher = fetcher_,
+                     .engines = engines_,
+                     .blobs = blobs_,
+                     .budget = budget_,
+                     .watermarks = watermarks_,
+                     .metrics = metrics_});
+  int succeeded = 0;
+  const auto work = [](Pipeline& with, ItemTask item, int& count) -> Task<void> {
+    const auto outcome = co_await with.process(std::move(item));
+    if (std::holds_alternative<Succeeded>(outcome.result)) ++count;
+  };
+  for (int i = 0; i < kItems; ++i) {
+    asio::co_spawn(io_, work(pipeline, marked_task(fmt::format("watermark=http://marks/{}.png", i)), succeeded),
+                   [](const std::exception_ptr& error) { EXPECT_FALSE(error); });
+  }
+  io_.run();
+  EXPECT_EQ(succeeded, kItems);
+  EXPECT_LE(most, 6) << "64 MB are room for six of 10 MB";
+  EXPECT_GT(most, 1);
+  EXPECT_LE(watermarks_.bytes_in_use(), 64u << 20);
+  EXPECT_EQ(budget_.bytes_in_use(), 0u);
+}
+
+TEST_F(PipelineTest, AWatermarkThatManyUseTakesItsRoomOnce) {
+  fetcher_.answer = [&](const std::string& url) -> Result<fetch::Fetched> {
+    std::string bytes = testing::picture_at(url)->bytes;
+    if (url.ends_with("l.png")) bytes.resize(kMarkFileBytesMax, 'x');
+    return fetch::Fetched{.bytes = std::move(bytes), .final_url = url};
+  };
+  std::uint64_t seen = 0;
+  blobs_.on_put = [&] { seen = std::max(seen, watermarks_.bytes_in_use()); };
+  for (int i = 0; i < 20; ++i) process(marked_task("watermark=http://h/l.png"));
+  EXPECT_EQ(seen, kMarkFileBytesMax);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // The files of watermarks: fetched through the guarded fetcher, once per job and process, or uploaded and kept by their
-// SHA-256. Nobody here looks into them further than their header; engines decode them. Lives on the loop.
+// SHA-256. Nobody here looks into them further than their header; engines decode them. Their memory is bounded by
+// itself: who waits for a part of it holds none of it, and nobody waits for it who holds memory for a picture. Lives on
+// the loop.
 #pragma once
 
 #include <chrono>
@@ -15,7 +17,6 @@
 #include "base/byte_budget.h"
 #include "base/error.h"
 #include "base/task.h"
-#include "base/wakeup.h"
 #include "engine/pool.h"
 #include "fetch/address_policy.h"
 #include "fetch/fetcher.h"
@@ -41,15 +42,20 @@ void name_upload(image::Recipe& recipe, const std::string& sha256);
 // Errors: those of check_mark_file.
 [[nodiscard]] Result<std::shared_ptr<const engine::MarkFile>> mark_file(std::string bytes);
 
+// "the watermark … <verdict>: …", without the query of an address, which may carry a token.
+[[nodiscard]] Error about_watermark(const std::string& image, std::string_view verdict, Error error);
+
 // All must outlive it.
 struct WatermarkParts {
   fetch::Fetcher& fetcher;
   storage::BlobStore& uploads;  // keys are digests
-  ByteBudget& budget;
 };
 
 struct WatermarkOptions {
-  std::uint64_t bytes_max = 64ULL << 20;  // held at once, besides those in use; the ones used longest ago go
+  // Held at once, in use or for those who come; of the latter the ones used longest ago go. Above item_bytes_max by at
+  // least kMarkFileBytesMax.
+  std::uint64_t bytes_max = 64ULL << 20;
+  std::uint64_t item_bytes_max = 32ULL << 20;  // of one picture together
   std::size_t files_max = 1'000;
   // How long a failure is an answer for others too, so that many items do not ask a host the same again and again.
   milliseconds permanent_error_for = std::chrono::seconds(30);
@@ -65,34 +71,66 @@ class Watermarks {
 
   // All files that a recipe names; `files` are those that are here already. Items of one job that ask at once cause one
   // request, and get the same bytes until files of other jobs have taken their room. `job` keeps jobs apart, for their
-  // headers may differ; `headers` must outlive the task. Errors, each naming the watermark: those of Fetcher::get,
-  // kNotFound for an upload that is gone, kInvalidArgument for one that never came, kTooLarge, kStoreFailed.
+  // headers may differ; `headers` must outlive the task. Waits for room; what it gives has its room until the last user
+  // lets go of it. Errors, each naming the watermark: those of Fetcher::get and check_mark_file, kNotFound for an
+  // upload that is gone, kInvalidArgument for one that never came, kTooLarge, kStoreFailed; kCancelled once stop() was
+  // called.
   [[nodiscard]] Task<Result<engine::MarkFiles>> files_for(const image::Recipe& recipe, std::string job,
                                                           const std::vector<fetch::HostHeader>& headers,
                                                           engine::MarkFiles files);
 
-  // Stores an uploaded file and gives its digest; on the disk when this returns. Errors: those of check_mark_file,
-  // kDiskFull, kStoreFailed.
-  [[nodiscard]] Task<Result<std::string>> keep(std::string bytes);
+  // An engine could not use the file of that digest. True when whoever asks again gets another one: what came from an
+  // address may have been damaged on its way, and is fetched once more. False when it came like that twice, or was
+  // uploaded.
+  [[nodiscard]] bool fetch_again(const std::string& image, const std::string& job, const std::string& sha256);
+
+  // Stores an uploaded file by its digest; on the disk when this returns, whatever was there before. Errors: kDiskFull,
+  // kStoreFailed.
+  [[nodiscard]] Task<Result<void>> keep(std::shared_ptr<const engine::MarkFile> file);
   // Errors: kNotFound when a file that the recipe names by its digest was never uploaded; kStoreFailed.
   [[nodiscard]] Task<Result<void>> check_kept(const image::Recipe& recipe);
+
+  // Whoever waits for room, or asks for some later, gets kCancelled.
+  void stop() { memory_->stop(); }
+  [[nodiscard]] std::uint64_t bytes_in_use() const { return memory_->bytes_in_use(); }
 
  private:
   using FilePtr = std::shared_ptr<const engine::MarkFile>;
   struct Entry;
   using EntryPtr = std::shared_ptr<Entry>;
+  class UnderWay;
+  class Room;
+  struct HeldFile;
+  struct Wanted {
+    std::string image;
+    EntryPtr entry;
+  };
 
-  [[nodiscard]] Task<Result<FilePtr>> file(std::string image, std::string job,
-                                           const std::vector<fetch::HostHeader>& headers);
-  [[nodiscard]] Task<Result<FilePtr>> bring(const std::string& image, const std::vector<fetch::HostHeader>& headers);
-  [[nodiscard]] EntryPtr entry_of(const std::string& key);
-  void make_room();
+  // False when one is not here.
+  [[nodiscard]] bool collect(const std::vector<Wanted>& wanted, engine::MarkFiles& files);
+  // Brings what nobody else is bringing, or waits for who does.
+  [[nodiscard]] Task<Result<std::vector<FilePtr>>> bring_lacking(const std::vector<Wanted>& wanted,
+                                                                 const std::vector<fetch::HostHeader>& headers,
+                                                                 milliseconds wait_at_most);
+  [[nodiscard]] Task<void> wait_for(EntryPtr entry, milliseconds at_most);
+  [[nodiscard]] Task<Result<FilePtr>> bring(const Wanted& wanted, const std::vector<fetch::HostHeader>& headers,
+                                            std::shared_ptr<Room> room);
+  [[nodiscard]] Task<Result<std::string>> read(const std::string& image, const std::vector<fetch::HostHeader>& headers,
+                                               Room& room);
+  [[nodiscard]] Task<Result<std::shared_ptr<Room>>> take_room(std::uint64_t bytes);
+  void remember(Entry& entry, const Result<FilePtr>& brought) const;
+  [[nodiscard]] EntryPtr entry_of(const std::string& image, const std::string& job);
+  void keep_at_hand(Entry& entry, const FilePtr& file);
+  void make_room(std::uint64_t bytes);
+  void forget_oldest();
 
   Executor executor_;
   WatermarkParts parts_;
   WatermarkOptions options_;
+  std::shared_ptr<ByteBudget> memory_;  // shared with files, which may be the last to go
   std::map<std::string, EntryPtr, std::less<>> entries_;
   std::uint64_t uses_ = 0;
+  std::uint32_t waiting_for_room_ = 0;
 };
 
 }  // namespace pixmill::pipeline

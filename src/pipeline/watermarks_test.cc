@@ -1,5 +1,6 @@
 #include "pipeline/watermarks.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -25,11 +26,14 @@ image::Recipe recipe_with(const std::string& image) { return *image::parse_recip
 
 class WatermarksTest : public ::testing::Test {
  protected:
-  WatermarksTest() : budget_(io_.get_executor(), 64u << 20) { start({}); }
+  WatermarksTest() {
+    fetcher_.answer = testing::picture_at;
+    start({});
+  }
 
   void start(WatermarkOptions options) {
-    watermarks_ = std::make_unique<Watermarks>(
-        io_.get_executor(), WatermarkParts{.fetcher = fetcher_, .uploads = uploads_, .budget = budget_}, options);
+    watermarks_ = std::make_unique<Watermarks>(io_.get_executor(),
+                                               WatermarkParts{.fetcher = fetcher_, .uploads = uploads_}, options);
   }
   Result<engine::MarkFiles> files(const std::string& image = std::string(kLogo), const std::string& job = "1") {
     const image::Recipe recipe = recipe_with(image);
@@ -40,6 +44,14 @@ class WatermarksTest : public ::testing::Test {
     EXPECT_FALSE(result);
     return result ? Error{} : result.error();
   }
+
+  Result<std::string> keep(const std::string& bytes) {
+    PIXMILL_TRY(auto file, mark_file(bytes));
+    const std::string digest = file->sha256;
+    PIXMILL_RETURN_IF_ERROR(testing::run_task(io_, watermarks_->keep(std::move(file))));
+    return digest;
+  }
+  static std::string bytes_of(const std::string& url) { return testing::picture_at(url)->bytes; }
 
   // Asks without waiting for the answer.
   void ask(int& answered) {
@@ -55,7 +67,6 @@ class WatermarksTest : public ::testing::Test {
   asio::io_context io_;
   testing::FakeFetcher fetcher_;
   testing::MemoryBlobs uploads_;
-  ByteBudget budget_;
   std::vector<fetch::HostHeader> headers_;
   std::unique_ptr<Watermarks> watermarks_;
 };
@@ -65,20 +76,20 @@ TEST_F(WatermarksTest, AreFetchedOncePerJob) {
     const auto result = files();
     ASSERT_TRUE(result);
     const auto& file = *result->at(std::string(kLogo));
-    EXPECT_EQ(file.bytes, "bytes of " + std::string(kLogo));
+    EXPECT_EQ(file.bytes, bytes_of(std::string(kLogo)));
     EXPECT_EQ(file.sha256, to_hex(sha256(file.bytes)));
   }
   EXPECT_EQ(fetcher_.asked.size(), 1u);
   ASSERT_TRUE(files(std::string(kLogo), "2"));
   EXPECT_EQ(fetcher_.asked.size(), 2u) << "another job may have other headers";
-  EXPECT_EQ(budget_.bytes_in_use(), 0u);
+  EXPECT_EQ(watermarks_->bytes_in_use(), 2 * bytes_of(std::string(kLogo)).size());
 }
 
 TEST_F(WatermarksTest, ManyWhoAskAtOnceCauseOneRequest) {
   fetcher_.takes = milliseconds(20);
   int answered = 0;
   for (int i = 0; i < 32; ++i) ask(answered);
-  io_.run();
+  EXPECT_LT(io_.run(), 1'000u) << "they sleep until it is there";
   EXPECT_EQ(answered, 32);
   EXPECT_EQ(fetcher_.asked.size(), 1u);
 }
@@ -88,14 +99,14 @@ TEST_F(WatermarksTest, TheNextOneTakesOverWhenTheFirstIsGone) {
   fetcher_.takes = milliseconds(20);
   fetcher_.answer = [this](const std::string& url) -> Result<fetch::Fetched> {
     if (fetcher_.asked.size() == 1) throw boost::system::system_error(asio::error::operation_aborted);
-    return fetch::Fetched{.bytes = "bytes", .final_url = url};
+    return testing::picture_at(url);
   };
   int answered = 0;
   for (int i = 0; i < 6; ++i) ask(answered);
   io_.run();
   EXPECT_EQ(answered, 5);
   EXPECT_EQ(fetcher_.asked.size(), 2u);
-  EXPECT_EQ(budget_.bytes_in_use(), 0u);
+  EXPECT_EQ(watermarks_->bytes_in_use(), bytes_of(std::string(kLogo)).size());
 }
 
 TEST_F(WatermarksTest, AFailureAnswersOthersForAWhile) {
@@ -110,7 +121,7 @@ TEST_F(WatermarksTest, AFailureAnswersOthersForAWhile) {
   error_of();
   error_of();
   EXPECT_EQ(fetcher_.asked.size(), 3u);
-  fetcher_.answer = testing::FakeFetcher().answer;
+  fetcher_.answer = testing::picture_at;
   EXPECT_TRUE(files());
 }
 
@@ -127,7 +138,8 @@ TEST_F(WatermarksTest, MessagesDoNotShowTheQuery) {
 }
 
 TEST_F(WatermarksTest, ThoseUsedLongestAgoMakeRoom) {
-  start({.bytes_max = 70});  // two of them
+  const std::uint64_t size = bytes_of("http://h.example/aaaa.png").size();
+  start({.bytes_max = kMarkFileBytesMax + 2 * size - 1});  // two of them, and as much as one may have
   ASSERT_TRUE(files("http://h.example/aaaa.png"));
   ASSERT_TRUE(files("http://h.example/bbbb.png"));
   ASSERT_TRUE(files("http://h.example/aaaa.png"));
@@ -137,21 +149,95 @@ TEST_F(WatermarksTest, ThoseUsedLongestAgoMakeRoom) {
   EXPECT_THAT(fetcher_.asked, ElementsAre(HasSubstr("aaaa"), HasSubstr("bbbb"), HasSubstr("cccc"), HasSubstr("bbbb")));
 }
 
+TEST_F(WatermarksTest, OnlyALimitedNumberOfAddressesIsRemembered) {
+  start({.files_max = 2});
+  const auto used = files("http://h.example/a.png");
+  ASSERT_TRUE(used);
+  for (const char name : {'b', 'c', 'd'}) ASSERT_TRUE(files(fmt::format("http://h.example/{}.png", name)));
+  ASSERT_TRUE(files("http://h.example/a.png"));
+  EXPECT_EQ(fetcher_.asked.size(), 4u) << "what is in use is not forgotten";
+  ASSERT_TRUE(files("http://h.example/b.png"));
+  EXPECT_EQ(fetcher_.asked.size(), 5u);
+}
+
 TEST_F(WatermarksTest, RefuseFilesThatAreTooLarge) {
   fetcher_.answer = [](const auto&) {
     return Result<fetch::Fetched>(fetch::Fetched{.bytes = std::string(kMarkFileBytesMax + 1, 'x'), .final_url = {}});
   };
   EXPECT_EQ(error_of().code, ErrorCode::kTooLarge);
   EXPECT_EQ(check_mark_file(std::string(kMarkFileBytesMax + 1, 'x')).error().code, ErrorCode::kTooLarge);
+  EXPECT_EQ(watermarks_->bytes_in_use(), 0u);
+}
+
+TEST_F(WatermarksTest, RefuseMoreThanAPictureMayHaveTogether) {
+  const std::uint64_t size = bytes_of("http://h.example/a.png").size();
+  start({.item_bytes_max = 2 * size});
+  const auto recipe = [](std::string_view names) {
+    std::string text;
+    for (const char name : names) text += fmt::format("{0}: watermark=http://h.example/{0}.png ", name);
+    return *image::parse_recipe(text);
+  };
+  const auto ask_for = [&](std::string_view names) {
+    return testing::run_task(io_, watermarks_->files_for(recipe(names), "1", headers_, engine::MarkFiles()));
+  };
+  EXPECT_TRUE(ask_for("ab"));
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = ask_for("abcde");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kTooLarge);
+  }
+  EXPECT_EQ(fetcher_.asked.size(), 3u) << "that c is too much is known before d";
+  EXPECT_EQ(watermarks_->bytes_in_use(), 3 * size) << "what was set aside for more is given back";
+}
+
+TEST_F(WatermarksTest, WhatNobodyCanUseIsNotFetchedForEveryPicture) {
+  fetcher_.answer = [](const std::string& url) -> Result<fetch::Fetched> {
+    return fetch::Fetched{.bytes = "<html></html>", .final_url = url};
+  };
+  for (int i = 0; i < 3; ++i) {
+    const Error error = error_of();
+    EXPECT_EQ(error.code, ErrorCode::kNotAnImage);
+    EXPECT_THAT(error.message, HasSubstr("the watermark http://h.example/logo.png cannot be used: not a picture"));
+  }
+  EXPECT_EQ(fetcher_.asked.size(), 1u);
+}
+
+TEST_F(WatermarksTest, AHeaderThatIsCutIsFetchedOnceMore) {
+  start({.permanent_error_for = std::chrono::seconds(30), .transient_error_for = milliseconds(0)});
+  fetcher_.answer = [](const std::string& url) -> Result<fetch::Fetched> {
+    return fetch::Fetched{.bytes = std::string("\x89PNG\r\n\x1A\n"), .final_url = url};
+  };
+  EXPECT_EQ(error_of().code, ErrorCode::kTruncated);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(error_of().code, ErrorCode::kDecodeFailed) << "it is like that";
+  EXPECT_EQ(fetcher_.asked.size(), 2u);
+}
+
+TEST_F(WatermarksTest, AFileThatEnginesRefuseIsFetchedOnceMore) {
+  const std::string image(kLogo);
+  const auto first = files();
+  ASSERT_TRUE(first);
+  const std::string digest = first->at(image)->sha256;
+  EXPECT_TRUE(watermarks_->fetch_again(image, "1", digest));
+  EXPECT_TRUE(watermarks_->fetch_again(image, "1", digest)) << "of another picture that had the same";
+  ASSERT_TRUE(files());
+  EXPECT_EQ(fetcher_.asked.size(), 2u);
+  EXPECT_FALSE(watermarks_->fetch_again(image, "1", digest)) << "it came like that twice";
+  ASSERT_TRUE(files());
+  EXPECT_EQ(fetcher_.asked.size(), 2u);
+
+  fetcher_.answer = [](const std::string& url) { return testing::picture_at(url + "?mended"); };
+  start({});
+  ASSERT_TRUE(files());
+  EXPECT_FALSE(watermarks_->fetch_again("upload:" + digest, "1", digest));
 }
 
 TEST_F(WatermarksTest, UploadsAreKeptByTheirContent) {
   const std::string picture(image::tiny_pictures().front().bytes);
-  const auto digest = testing::run_task(io_, watermarks_->keep(picture));
+  const auto digest = keep(picture);
   ASSERT_TRUE(digest) << digest.error().message;
   EXPECT_EQ(*digest, to_hex(sha256(picture)));
   EXPECT_EQ(uploads_.blobs.size(), 1u);
-  EXPECT_EQ(testing::run_task(io_, watermarks_->keep(picture)), *digest);
+  EXPECT_EQ(keep(picture), *digest);
   const auto result = files("upload:" + *digest);
   ASSERT_TRUE(result) << result.error().message;
   EXPECT_EQ(result->at("upload:" + *digest)->bytes, picture);
@@ -159,12 +245,30 @@ TEST_F(WatermarksTest, UploadsAreKeptByTheirContent) {
   EXPECT_TRUE(testing::run_task(io_, watermarks_->check_kept(recipe_with("upload:" + *digest))));
 }
 
+TEST_F(WatermarksTest, AnUploadEndsThatItWasNotThere) {
+  const std::string picture(image::tiny_pictures().front().bytes);
+  const std::string image = "upload:" + to_hex(sha256(picture));
+  EXPECT_EQ(error_of(image).code, ErrorCode::kNotFound);
+  ASSERT_TRUE(keep(picture));
+  EXPECT_TRUE(files(image));
+}
+
+TEST_F(WatermarksTest, AnUploadMendsAStoredFileThatIsDamaged) {
+  const std::string picture(image::tiny_pictures().front().bytes);
+  const auto digest = keep(picture);
+  ASSERT_TRUE(digest);
+  uploads_.blobs[*digest].back() ^= 1;
+  EXPECT_EQ(error_of("upload:" + *digest).code, ErrorCode::kStoreFailed);
+  ASSERT_TRUE(keep(picture));
+  EXPECT_TRUE(files("upload:" + *digest));
+}
+
 TEST_F(WatermarksTest, RefuseUploadsThatAreNoPicturesOrNotThere) {
-  const auto page = testing::run_task(io_, watermarks_->keep("<html></html>"));
+  const auto page = keep("<html></html>");
   ASSERT_FALSE(page);
   EXPECT_EQ(page.error().code, ErrorCode::kNotAnImage);
   uploads_.put_error = Error{.code = ErrorCode::kDiskFull, .message = "full", .detail = {}};
-  const auto full = testing::run_task(io_, watermarks_->keep(std::string(image::tiny_pictures().front().bytes)));
+  const auto full = keep(std::string(image::tiny_pictures().front().bytes));
   EXPECT_EQ(full.error().code, ErrorCode::kDiskFull);
   const std::string digest(64, 'a');
   const auto missing = testing::run_task(io_, watermarks_->check_kept(recipe_with("upload:" + digest)));
@@ -173,8 +277,13 @@ TEST_F(WatermarksTest, RefuseUploadsThatAreNoPicturesOrNotThere) {
   EXPECT_EQ(error_of("upload:" + digest).code, ErrorCode::kNotFound);
   EXPECT_EQ(error_of("upload").code, ErrorCode::kInvalidArgument);
   const std::string other(64, 'b');
-  uploads_.blobs[other] = "something else";
+  uploads_.blobs[other] = std::string(image::tiny_pictures().front().bytes);
   EXPECT_EQ(error_of("upload:" + other).code, ErrorCode::kStoreFailed);
+}
+
+TEST_F(WatermarksTest, NobodyWaitsForRoomOnceStopped) {
+  watermarks_->stop();
+  EXPECT_EQ(error_of().code, ErrorCode::kCancelled);
 }
 
 TEST(CheckWatermarks, SaysWhatIsWrongBeforeAJobStarts) {

@@ -96,7 +96,7 @@ class WorkerTest : public ::testing::Test {
   testing::MemoryBlobs blobs_;
   ByteBudget budget_;
   testing::MemoryBlobs uploads_;
-  pipeline::Watermarks watermarks_{io_.get_executor(), {.fetcher = fetcher_, .uploads = uploads_, .budget = budget_}};
+  pipeline::Watermarks watermarks_{io_.get_executor(), {.fetcher = fetcher_, .uploads = uploads_}};
   WorkerOptions options_;
   jobs::Job job_;
   std::function<std::string(std::uint64_t item)> recipe_of_;

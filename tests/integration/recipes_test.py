@@ -145,6 +145,23 @@ class Recipes(case.Case):
             wanted = ("WEBP", 40, "shop@1") if number % 2 == 0 else ("JPEG", 30, "compress@1")
             self.assertEqual(wanted, (*self.seen(image["output"])[:2], image["recipe_name"]), image)
 
+    def test_a_finished_run_is_not_taken_for_one_whose_names_stand_for_something_else_today(self):
+        self.recipes("save", "shop", FIRST)
+        rows = [{"url": f"{self.photos.url}/1.jpg", "recipe": "shop"}]
+        self.run_table(rows, "--data", self.data)
+        done, images = self.run_table(rows, "--data", self.data)
+        self.assertIn("already finished here", done.stderr)
+        self.recipes("save", "shop", SECOND)
+        refused, _ = self.run_table(rows, "--data", self.data, code=9)
+        self.assertIn("--replace", refused.stderr)
+        self.assertEqual(("WEBP", 40, 25), self.seen(images[0]["output"]))
+        _, images = self.run_table(rows, "--data", self.data, "--replace")
+        self.assertEqual((("PNG", 60, 38), "shop@2"), (self.seen(images[0]["output"]), images[0]["recipe_name"]))
+        done, _ = self.run_table(rows, "--data", self.data)
+        self.assertIn("already finished here", done.stderr)
+        self.recipes("rm", "shop")
+        self.run_table(rows, "--data", self.data, code=9)
+
     def test_a_job_keeps_the_version_it_came_in_with_through_kills(self):
         slow = self.origin()
         rows = [{"url": f"{slow.url}/slow/{n}?ms=100", "recipe": ("", "shop")[n % 2], "name": f"n{n}"} for n in range(60)]

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 
 from PIL import Image
@@ -82,12 +83,35 @@ class Watermark(case.Case):
 
     def test_items_fail_when_the_watermark_is_no_picture(self):
         server = self.use(pixmill.Server(self.folder / "data"))
-        job = self.start_job(server, self.urls(rows=5), self.recipe(self.web.url + "/lying/logo.png"))
+        address = self.web.url + "/lying/logo.png"
+        job = self.start_job(server, self.urls(), self.recipe(address))
         job = server.wait_final(job["id"])
-        self.assertEqual(5, job["failed"])
+        self.assertEqual(ROWS, job["failed"])
         for item in server.items(job["id"]):
-            self.assertEqual("not_an_image", pixmill.code_of(item))
-            self.assertIn("the watermark cannot be used", item["error"]["message"])
+            self.assertEqual(("not_an_image", 1), (pixmill.code_of(item), item["attempts"]))
+            self.assertIn(f"the watermark {address} cannot be used", item["error"]["message"])
+        self.assertEqual({"/lying/logo.png": 1}, dict(self.web.hits), "no picture is fetched for nothing")
+
+    def test_a_cut_watermark_is_told_from_the_pictures(self):
+        """Its header is good; that the rest is missing, an engine finds out."""
+        whole = pictures.jpeg(pictures.photo(200, 150))
+        cut = whole[:len(whole) // 2]
+        self.web.routes["/cut.jpg"] = lambda handler, *_: handler.answer(200, "image/jpeg", cut)
+        server = self.use(pixmill.Server(self.folder / "data", env={"PIXMILL_ITEMS_IN_FLIGHT": "64"}))
+        address = self.web.url + "/cut.jpg"
+        digest = hashlib.sha256(cut).hexdigest()
+        rows = 2000
+        for image, files, name, attempts in (("upload", {"watermark": ("cut.jpg", cut)}, "upload:" + digest, 1), (address, {}, address, 2)):
+            before = sum(hits for path, hits in self.web.hits.items() if path.startswith("/pic/"))
+            job = self.start_job(server, [f"{url}?{image[:6]}" for url in self.urls(rows=rows)], self.recipe(image), files)
+            job = server.wait_final(job["id"], 120)
+            self.assertEqual(rows, job["failed"])
+            for item in server.items(job["id"]):
+                self.assertIn(f"the watermark {name} cannot be used", item["error"]["message"])
+                self.assertLessEqual(item["attempts"], attempts)
+            fetched = sum(hits for path, hits in self.web.hits.items() if path.startswith("/pic/")) - before
+            self.assertLess(fetched, 600, "most pictures are not fetched for nothing")
+        self.assertLessEqual(self.web.hits["/cut.jpg"], 2)
 
     def test_an_uploaded_one_survives_a_kill(self):
         server = self.use(pixmill.Server(self.folder / "data"))
@@ -134,6 +158,18 @@ class Watermark(case.Case):
             refused = pixmill.run_command("run", table, "-o", self.folder / "other", *wrong)
             self.assertNotEqual(0, refused.returncode)
             self.assertIn(word, refused.stderr)
+
+    def test_a_run_puts_its_watermark_back(self):
+        table, out, file = self.write("t.csv", pixmill.table(self.urls("/slow/{n}?ms=150"))), self.folder / "out", self.write("l.png", self.logo)
+        arguments = ("run", table, "-r", self.recipe("upload"), "--watermark", file, "-o", out)
+        with pixmill.running(*arguments) as process:
+            wait_until(lambda: len(list((out / "images").glob("*.png"))) > 2, 30, "some pictures are done")
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait(10)
+        shutil.rmtree(out / ".pixmill" / "watermarks")
+        done = pixmill.run_command(*arguments)
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertEqual(ROWS, len(list((out / "images").glob("*.png"))))
 
     def test_previews_take_them_too(self):
         photo = self.write("photo.jpg", self.web.numbered_picture(0))

@@ -50,6 +50,7 @@ struct FormPart {
   std::string name;
   std::string value;
   std::string file_name = {};  // "": a plain field
+  bool empty_file_name = false;
 };
 
 class ApiServer {
@@ -95,7 +96,8 @@ class ApiServer {
     std::string body;
     for (const auto& part : parts) {
       body += fmt::format("--form-b\r\nContent-Disposition: form-data; name=\"{}\"", part.name);
-      if (!part.file_name.empty()) body += fmt::format("; filename=\"{}\"\r\nContent-Type: text/csv", part.file_name);
+      const bool is_file = !part.file_name.empty() || part.empty_file_name;
+      if (is_file) body += fmt::format("; filename=\"{}\"\r\nContent-Type: text/csv", part.file_name);
       body += "\r\n\r\n" + part.value + "\r\n";
     }
     body += "--form-b--\r\n";
@@ -165,7 +167,7 @@ class ApiServer {
     queue = jobs::make_local_queue(loop.executor());
     ingest = std::make_unique<jobs::Ingest>(loop.executor(), *store_, *queue);
     budget = std::make_unique<ByteBudget>(loop.executor(), 64u << 20);
-    const pipeline::WatermarkParts marks{.fetcher = fetcher, .uploads = uploads, .budget = *budget};
+    const pipeline::WatermarkParts marks{.fetcher = fetcher, .uploads = uploads};
     watermarks = std::make_unique<pipeline::Watermarks>(loop.executor(), marks);
     api::ApiParts parts{.store = *store_,
                         .outbox = *sqlite.outbox,
