@@ -171,7 +171,8 @@ Result<Settings> load_settings(const Env& env) {
 
 Result<void> refuse_unsupported_services(const Env& env) {
   std::string found;
-  for (const auto* name : {"DATABASE_URL", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD"}) {
+  for (const auto* name :
+       {"DATABASE_URL", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD"}) {
     if (!env.get(name)) continue;
     if (!found.empty()) found += ", ";
     found += name;
@@ -179,11 +180,10 @@ Result<void> refuse_unsupported_services(const Env& env) {
   if (found.empty()) return {};
   return fail(
       ErrorCode::kInvalidArgument,
-      fmt::format(
-          "{} is set, but this version of Pixmill keeps its state in SQLite only; it "
-          "does not start, so that nothing lands where you do not expect it. Remove the setting from the "
-          "environment and from .env to use the embedded default",
-          found));
+      fmt::format("{} is set, but this version of Pixmill keeps its state in SQLite only; it "
+                  "does not start, so that nothing lands where you do not expect it. Remove the setting from the "
+                  "environment and from .env to use the embedded default",
+                  found));
 }
 
 }  // namespace pixmill::app

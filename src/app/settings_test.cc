@@ -83,7 +83,8 @@ TEST(Settings, WrongValuesNameTheVariable) {
 
 TEST(Settings, OldServicesAreRefusedByName) {
   EXPECT_TRUE(refuse_unsupported_services(Env::from_map({})));
-  for (const auto* name : {"DATABASE_URL", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD"}) {
+  for (const auto* name :
+       {"DATABASE_URL", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD"}) {
     const auto refused = refuse_unsupported_services(Env::from_map({{name, "something"}}));
     ASSERT_FALSE(refused) << name;
     EXPECT_NE(refused.error().message.find(name), std::string::npos);
