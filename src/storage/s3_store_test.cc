@@ -162,7 +162,7 @@ TEST_F(S3Store, WaitsWhileTheServerIsAway) {
   const auto away = put_error();
   EXPECT_EQ(away.code, ErrorCode::kUnavailable);
   EXPECT_THAT(away.message, HasSubstr("SlowDown"));
-  EXPECT_GT(lines().size(), 3u);
+  EXPECT_GT(lines().size(), 1u);
 }
 
 TEST_F(S3Store, DoesNotWaitLongerThanItHasTime) {
