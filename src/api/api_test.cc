@@ -707,6 +707,33 @@ TEST(Watermark, ItsDigestMustFitIntoTheRecipe) {
   EXPECT_EQ(server.uploads.blobs.size(), 1U) << "nothing is kept of what is refused";
 }
 
+TEST(Watermark, OfARowIsCheckedBeforeTheJobIsAccepted) {
+  ApiServer server;
+  const std::string logo(image::tiny_pictures().front().bytes);
+  const std::string digest = to_hex(sha256(logo));
+  const auto form = [&](std::string_view target, const std::vector<std::string>& watermarks) {
+    std::string table = "S.No.,Product Name,Input Image Urls,Recipe\n";
+    for (const auto& image : watermarks) table += "1,A,https://h.example/a.jpg,watermark=" + image + "\n";
+    return server.post_form(target, {{"file", table, "a.csv"},
+                                     {"recipe", "watermark=upload"},
+                                     {"overrides", "true"},
+                                     {"watermark", logo, "a.png"}});
+  };
+  const std::string none = "upload:" + std::string(64, 'a');
+  for (const auto& [target, status] : {std::pair{"/v1/jobs", 422}, std::pair{"/imgproc/upload/", 400}}) {
+    const auto refused =
+        form(target, {"https://h.example/b.png", "http://127.0.0.1/x.png", "http://127.0.0.1/x.png", none});
+    EXPECT_EQ(refused.status, status) << refused.body;
+    EXPECT_THAT(refused.body, HasSubstr("Invalid recipe found at row 2: http://127.0.0.1/x.png ("));
+    EXPECT_THAT(refused.body, HasSubstr("Invalid recipe found at row 4: " + none));
+    EXPECT_THAT(refused.body, HasSubstr(R"("column":"Recipe")"));
+    EXPECT_THAT(refused.body, Not(HasSubstr("b.png")));
+  }
+  EXPECT_TRUE(server.uploads.blobs.empty());
+  EXPECT_EQ(form("/v1/jobs", {"https://h.example/b.png", "upload", "upload:" + digest}).status, 201);
+  EXPECT_TRUE(server.fetcher.asked.empty());
+}
+
 TEST(Watermark, ComesThroughTheOldDoorToo) {
   ApiServer server;
   const std::string logo(image::tiny_pictures().front().bytes);

@@ -9,7 +9,6 @@
 #include "fetch/fetcher.h"
 #include "fetch/source_url.h"
 #include "image/recipe.h"
-#include "pipeline/watermarks.h"
 #include "storage/object_name.h"
 
 namespace pixmill::api {
@@ -20,6 +19,7 @@ namespace {
 constexpr std::string_view kBuiltInPlaceholders[] = {"product", "index", "row",       "source_stem", "job",
                                                      "sha",     "uuid",  "rendition", "ext"};
 constexpr std::size_t kHeaderLinesMax = 50;
+constexpr std::size_t kRowProblemsMax = 1'000;
 
 // A parameter whose wrongness somebody else has put into words.
 Problem wrong(std::string name, std::string_view value, const Error& error, std::string allowed) {
@@ -66,6 +66,27 @@ Task<Checked<SettledRecipe>> settle_watermark(Context& context, std::string reci
   settled.watermark = std::move(*file);
   settled.place = std::move(watermark->place);
   co_return settled;
+}
+
+Task<Result<void>> check_row_watermarks(pipeline::Watermarks& watermarks, const fetch::AddressPolicy& policy,
+                                        jobs::TableReport& report) {
+  for (const auto& [image, row, column] : report.watermarks) {
+    image::Recipe recipe;
+    recipe.outputs.front().watermark.emplace().image = image;
+    auto usable = pipeline::check_watermarks(recipe, false, &policy);
+    if (usable) usable = co_await watermarks.check_kept(recipe);
+    if (usable) continue;
+    const bool its_fault =
+        usable.error().code == ErrorCode::kInvalidArgument || usable.error().code == ErrorCode::kNotFound;
+    if (!its_fault) co_return std::unexpected(std::move(usable.error()));
+    ++report.bad_rows;
+    if (report.problems.size() >= kRowProblemsMax) break;
+    report.problems.push_back(
+        {.row = row,
+         .column = column,
+         .message = fmt::format("Invalid recipe found at row {}: {} ({})", row, image, usable.error().message)});
+  }
+  co_return Result<void>();
 }
 
 Problem watermark_problem(const Error& error) {

@@ -10,9 +10,11 @@
 
 #include "api/context.h"
 #include "engine/pool.h"
+#include "fetch/address_policy.h"
 #include "jobs/model.h"
 #include "jobs/recipe_book.h"
 #include "jobs/table_reader.h"
+#include "pipeline/watermarks.h"
 
 namespace pixmill::api {
 
@@ -28,6 +30,11 @@ struct SettledRecipe {
 // recipe that is too long with the digest in it, 422 for a file that is no picture, 500.
 [[nodiscard]] Task<Checked<SettledRecipe>> settle_watermark(Context& context, std::string recipe,
                                                             std::optional<UploadedMark> watermark);
+// Adds to the report what is wrong with the watermarks of rows' own recipes, as of the first row that has each:
+// addresses that cannot be fetched, as far as their spelling says, and uploads that are not there. Where bad rows are
+// skipped those rows stay, and their pictures fail. Errors: kStoreFailed.
+[[nodiscard]] Task<Result<void>> check_row_watermarks(pipeline::Watermarks& watermarks,
+                                                      const fetch::AddressPolicy& policy, jobs::TableReport& report);
 // An http(s) address that the policy does not forbid by its spelling alone; names are resolved and checked at every
 // delivery. Problem: 400.
 [[nodiscard]] Checked<std::string> check_webhook_url(std::string_view text, const fetch::AddressPolicy& policy);

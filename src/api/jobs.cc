@@ -122,6 +122,8 @@ Task<Checked<std::vector<jobs::NamedRecipe>>> Jobs::check_table(const Upload& up
   if (const auto names = check_name_template(job.name_template, columns); !names) co_return refuse(names.error());
   auto report = co_await context_.parts.ingest.check(upload.file->spool.path(), table);
   if (!report) co_return refuse(table_problem(report.error()));
+  const auto marks = co_await check_row_watermarks(context_.parts.watermarks, context_.parts.policy, *report);
+  if (!marks) co_return refuse(problem_of(marks.error()));
   const bool some_good = report->bad_rows < report->rows;
   const bool skip = job.invalid_rows == jobs::InvalidRows::kSkip;
   if (report->bad_rows > 0 && !(skip && some_good)) co_return refuse(bad_rows(*report));

@@ -168,6 +168,24 @@ TEST_F(IngestTest, ACheckTellsWhichRecipesAreAskedForByName) {
   EXPECT_EQ(report->named_recipes[0].recipe.name, "web@1");
 }
 
+TEST_F(IngestTest, ACheckTellsWhichWatermarksRowsHave) {
+  const auto path = folder_.write("t.csv",
+                                  "url,Recipe,width\nhttps://a.example/1.jpg,,80\n"
+                                  "https://a.example/2.jpg,watermark=https://b.example/2.png,\n"
+                                  "https://a.example/3.jpg,watermark=https://b.example/2.png,90\n"
+                                  "https://a.example/4.jpg,a: watermark=https://b.example/1.png b:,\n");
+  TableOptions options;
+  options.overrides = true;
+  options.recipe.text = "watermark=https://b.example/1.png";
+  const auto report = wait(ingest_->check(path, options));
+  ASSERT_TRUE(report.has_value());
+  EXPECT_EQ(report->bad_rows, 0u);
+  ASSERT_EQ(report->watermarks.size(), 1u) << "that of the job is not a row's";
+  EXPECT_EQ(report->watermarks[0].image, "https://b.example/2.png");
+  EXPECT_EQ(report->watermarks[0].row, 2u);
+  EXPECT_EQ(report->watermarks[0].column, "Recipe");
+}
+
 constexpr std::string_view kTable =
     "S.No.,Product Name,Input Image Urls,Brand\n"
     "001,SKU 1,\"https://a.example/x.jpg, https://a.example/y.jpg\",NA\n"

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 
 #include "base/error.h"
 #include "jobs/table_reader.h"
@@ -24,13 +26,10 @@ class TableCheck {
   [[nodiscard]] TableReport report();
 
  private:
-  TableCheck(std::unique_ptr<TableReader> table, const TableOptions& options, std::size_t problems_max)
-      : table_(std::move(table)),
-        dialect_(options.dialect),
-        images_max_(options.images_max),
-        problems_max_(problems_max) {}
+  TableCheck(std::unique_ptr<TableReader> table, const TableOptions& options, std::size_t problems_max);
   void add(TableRow row);
   void put_deciding_first();
+  void add_watermarks(const TableRow& row);
 
   std::unique_ptr<TableReader> table_;
   TableDialect dialect_;
@@ -38,6 +37,8 @@ class TableCheck {
   std::size_t problems_max_;
   TableReport report_;
   std::optional<RowProblem> deciding_;
+  std::set<std::shared_ptr<const RecipeChoice>> recipes_seen_;
+  std::set<std::string, std::less<>> watermarks_seen_;
 };
 
 }  // namespace pixmill::jobs

@@ -105,12 +105,20 @@ class TableReader {
 
 // Reads the whole table and collects problems, at most `problems_max` of them. In kOriginal the first one is the one
 // that decides the answer's text: empty cells of required columns come before the rows' own problems.
+struct RowWatermark {
+  std::string image;  // as a recipe calls it
+  std::uint64_t row = 0;
+  std::string column;
+};
 struct TableReport {
   std::uint64_t rows = 0;
   std::uint64_t images = 0;    // of good rows
   std::uint64_t bad_rows = 0;  // all of them
   std::vector<RowProblem> problems;
   std::vector<NamedRecipe> named_recipes = {};  // that rows asked for
+  // Those of rows' own recipes that the job's does not have, each once, with its first row. Bounded as these recipes
+  // are.
+  std::vector<RowWatermark> watermarks = {};
 };
 // Errors: those of open() and next(), kInvalidArgument text 2 when there is a header but no row, and kTooLarge when
 // there are more images than a job can hold.

@@ -82,6 +82,15 @@ class Recipes(case.Case):
         _, images = self.run_table(rows, "--no-overrides")
         self.assertEqual(["JPEG", "JPEG"], [self.seen(image["output"])[0] for image in images])
 
+    def test_watermarks_of_rows_are_checked_before_anything_is_fetched(self):
+        url = self.photos.url
+        none = "upload:" + "a" * 64
+        rows = [{"url": f"{url}/1.jpg"}, {"url": f"{url}/2.jpg", "recipe": "watermark=http://10.0.0.1/x.png"}, {"url": f"{url}/3.jpg", "recipe": f"watermark={none}"}]
+        done, _ = self.run_table(rows, code=6)
+        self.assertIn("Invalid recipe found at row 2: http://10.0.0.1/x.png", done.stderr)
+        self.assertIn(f"Invalid recipe found at row 3: {none}", done.stderr)
+        self.assertEqual({}, self.photos.hits)
+
     def test_names_are_kept_with_their_versions(self):
         self.assertIn("compress", self.recipes())
         self.assertFalse(self.data.exists(), "looking makes nothing")
