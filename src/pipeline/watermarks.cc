@@ -20,6 +20,20 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr milliseconds kWaitAtMost{120'000};  // longer than a fetch and the wait for its turn may take
+constexpr milliseconds kComeAgainIn{2'000};
+constexpr milliseconds kTransientErrorMost{60'000};
+
+milliseconds left_until(Clock::time_point when) {
+  return std::chrono::duration_cast<milliseconds>(when - Clock::now());
+}
+
+// Nothing was learnt about the item that asks.
+std::unexpected<Error> come_again(std::string message, milliseconds in) {
+  Error error{.code = ErrorCode::kUnavailable, .message = std::move(message), .detail = {}};
+  error.retry_after = std::chrono::ceil<std::chrono::seconds>(in);
+  return std::unexpected(std::move(error));
+}
+
 // Its outcome says nothing about the watermark: whoever comes next tries anew.
 bool is_about_this_process(const Error& error) {
   return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kCancelled;
@@ -112,8 +126,10 @@ struct Watermarks::Entry {
   FilePtr kept;  // the same, for those who come, while nobody waits for room
   std::optional<Error> error;
   Clock::time_point error_until;
-  std::string doubted;  // digest of a file that could not be used
+  std::uint32_t transient_errors = 0;  // in a row
+  std::string doubted;                 // digest of a file that could not be used
   bool under_way = false;
+  Clock::time_point begun_at;  // when it is under way
   std::uint64_t used_at = 0;
   std::list<asio::steady_timer*> waiters;  // cancelled to wake
 };
@@ -138,7 +154,10 @@ Task<void> Watermarks::wait_for(EntryPtr entry, milliseconds at_most) {
 // over.
 class Watermarks::UnderWay {
  public:
-  explicit UnderWay(EntryPtr entry) : entry_(std::move(entry)) { entry_->under_way = true; }
+  explicit UnderWay(EntryPtr entry) : entry_(std::move(entry)) {
+    entry_->under_way = true;
+    entry_->begun_at = Clock::now();
+  }
   ~UnderWay() {
     entry_->under_way = false;
     for (auto* waiter : entry_->waiters) waiter->cancel();
@@ -253,8 +272,8 @@ Task<Result<engine::MarkFiles>> Watermarks::files_for(const image::Recipe& recip
   std::vector<FilePtr> brought;
   while (!collect(wanted, files)) {
     brought.clear();  // nobody waits who holds some
-    const auto left = std::chrono::duration_cast<milliseconds>(give_up_at - Clock::now());
-    if (left <= milliseconds(0)) co_return fail(ErrorCode::kTimeout, "the watermarks did not come in time");
+    const milliseconds left = left_until(give_up_at);
+    if (left <= milliseconds(0)) co_return come_again("the watermarks do not come", kComeAgainIn);
     PIXMILL_CO_TRY(brought, co_await bring_lacking(wanted, headers, left));
   }
   std::uint64_t bytes = 0;
@@ -283,14 +302,18 @@ Task<Result<std::vector<Watermarks::FilePtr>>> Watermarks::bring_lacking(const s
   std::uint64_t bytes_here = 0;
   for (const auto& one : wanted) {
     if (one.entry->under_way) {
-      co_await wait_for(one.entry, wait_at_most);
+      if (!may_wait(*one.entry)) {
+        co_return come_again(fmt::format("the watermark {} is still under way", shown_name(one.image)), kComeAgainIn);
+      }
+      const milliseconds patience = left_until(one.entry->begun_at + options_.patience);
+      co_await wait_for(one.entry, patience > milliseconds(0) ? patience : wait_at_most);
       co_return brought;
     }
     if (const FilePtr file = one.entry->file.lock()) {
       bytes_here += file->bytes.size();
       continue;
     }
-    if (one.entry->error && Clock::now() < one.entry->error_until) co_return std::unexpected(*one.entry->error);
+    if (auto failure = failure_of(*one.entry)) co_return std::unexpected(std::move(*failure));
     lacking.push_back(one);
   }
   std::list<UnderWay> under_way;
@@ -314,6 +337,9 @@ Task<Result<std::vector<Watermarks::FilePtr>>> Watermarks::bring_lacking(const s
 
 Task<Result<std::shared_ptr<Watermarks::Room>>> Watermarks::take_room(std::uint64_t bytes) {
   make_room(bytes);
+  if (waiting_for_room_ >= options_.room_waiters_max) {
+    co_return come_again("there is no memory for the watermark at the moment", kComeAgainIn);
+  }
   struct Waiting {
     std::uint32_t& count;
     explicit Waiting(std::uint32_t& waiting) : count(waiting) { ++count; }
@@ -362,11 +388,32 @@ void Watermarks::remember(Entry& entry, const Result<FilePtr>& brought) const {
   if (brought) {
     entry.file = *brought;
     entry.error.reset();
-  } else if (!is_about_this_process(brought.error())) {
-    const bool lasting = !is_transient(brought.error().code);
-    entry.error = brought.error();
-    entry.error_until = Clock::now() + (lasting ? options_.permanent_error_for : options_.transient_error_for);
+    entry.transient_errors = 0;
+    return;
   }
+  const Error& error = brought.error();
+  if (is_about_this_process(error)) return;
+  entry.error = error;
+  milliseconds counts_for = options_.permanent_error_for;
+  if (is_transient(error.code) && ++entry.transient_errors < options_.transient_errors_max) {
+    const std::uint32_t doublings = std::min<std::uint32_t>(entry.transient_errors - 1, 10);
+    counts_for = std::min(options_.transient_error_for * (1U << doublings), kTransientErrorMost);
+    if (error.retry_after)
+      counts_for = std::max(counts_for, std::min<milliseconds>(*error.retry_after, kTransientErrorMost));
+  }
+  entry.error_until = Clock::now() + counts_for;
+}
+
+std::optional<Error> Watermarks::failure_of(const Entry& entry) const {
+  const milliseconds left = left_until(entry.error_until);
+  if (!entry.error || left <= milliseconds(0)) return std::nullopt;
+  const bool may_pass = is_transient(entry.error->code) && entry.transient_errors < options_.transient_errors_max;
+  return may_pass ? come_again(entry.error->message, left).error() : *entry.error;
+}
+
+bool Watermarks::may_wait(const Entry& entry) const {
+  return entry.waiters.size() < options_.waiters_max ||
+         left_until(entry.begun_at + options_.patience) > milliseconds(0);
 }
 
 bool Watermarks::fetch_again(const std::string& image, const std::string& job, const std::string& sha256) {

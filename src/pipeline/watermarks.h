@@ -57,9 +57,16 @@ struct WatermarkOptions {
   std::uint64_t bytes_max = 64ULL << 20;
   std::uint64_t item_bytes_max = 32ULL << 20;  // of one picture together
   std::size_t files_max = 1'000;
-  // How long a failure is an answer for others too, so that many items do not ask a host the same again and again.
+  // How long a failure is an answer for others too, so that many items do not ask a host the same again and again. One
+  // that may pass is for longer each time, a minute at the most, and fails others only when it did not pass this often.
   milliseconds permanent_error_for = std::chrono::seconds(30);
   milliseconds transient_error_for = std::chrono::seconds(2);
+  std::uint32_t transient_errors_max = 8;
+  // Who may hold a place of the worker for a file that does not come: everyone for a moment, then a few. The others are
+  // to come again.
+  milliseconds patience = std::chrono::seconds(2);
+  std::size_t waiters_max = 8;        // for one file
+  std::size_t room_waiters_max = 32;  // for memory
 };
 
 class Watermarks {
@@ -119,6 +126,9 @@ class Watermarks {
                                                Room& room);
   [[nodiscard]] Task<Result<std::shared_ptr<Room>>> take_room(std::uint64_t bytes);
   void remember(Entry& entry, const Result<FilePtr>& brought) const;
+  // The failure of an earlier request as others get it, as long as it counts.
+  [[nodiscard]] std::optional<Error> failure_of(const Entry& entry) const;
+  [[nodiscard]] bool may_wait(const Entry& entry) const;
   [[nodiscard]] EntryPtr entry_of(const std::string& image, const std::string& job);
   void keep_at_hand(Entry& entry, const FilePtr& file);
   void make_room(std::uint64_t bytes);

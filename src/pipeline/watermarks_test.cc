@@ -54,14 +54,14 @@ class WatermarksTest : public ::testing::Test {
   static std::string bytes_of(const std::string& url) { return testing::picture_at(url)->bytes; }
 
   // Asks without waiting for the answer.
-  void ask(int& answered) {
-    auto question = [](Watermarks& watermarks, const std::vector<fetch::HostHeader>& headers,
+  void ask(int& answered, std::string image = std::string(kLogo)) {
+    auto question = [](Watermarks& watermarks, const std::vector<fetch::HostHeader>& headers, std::string what,
                        int& count) -> Task<void> {
-      const image::Recipe recipe = recipe_with(std::string(kLogo));
+      const image::Recipe recipe = recipe_with(what);
       const auto result = co_await watermarks.files_for(recipe, "1", headers, engine::MarkFiles());
       if (result) ++count;
     };
-    asio::co_spawn(io_, question(*watermarks_, headers_, answered), [](const std::exception_ptr&) {});
+    asio::co_spawn(io_, question(*watermarks_, headers_, std::move(image), answered), [](const std::exception_ptr&) {});
   }
 
   asio::io_context io_;
@@ -123,6 +123,83 @@ TEST_F(WatermarksTest, AFailureAnswersOthersForAWhile) {
   EXPECT_EQ(fetcher_.asked.size(), 3u);
   fetcher_.answer = testing::picture_at;
   EXPECT_TRUE(files());
+}
+
+TEST_F(WatermarksTest, AFailureThatMayPassCostsOthersNoAttempt) {
+  start({.transient_error_for = std::chrono::minutes(1)});
+  fetcher_.answer = [](const auto&) { return fail(ErrorCode::kTimeout, "too slow"); };
+  EXPECT_EQ(error_of().code, ErrorCode::kTimeout) << "of who asked for it";
+  for (int i = 0; i < 3; ++i) {
+    const Error error = error_of();
+    EXPECT_EQ(error.code, ErrorCode::kUnavailable);
+    EXPECT_THAT(error.message, HasSubstr("too slow"));
+    ASSERT_TRUE(error.retry_after);
+    EXPECT_LE(*error.retry_after, std::chrono::minutes(1));
+    EXPECT_GT(*error.retry_after, std::chrono::seconds(30));
+  }
+  EXPECT_EQ(fetcher_.asked.size(), 1u);
+}
+
+TEST_F(WatermarksTest, AFailureThatDoesNotPassFailsOthersInTheEnd) {
+  start({.transient_error_for = milliseconds(0), .transient_errors_max = 3});
+  fetcher_.answer = [](const auto&) { return fail(ErrorCode::kTimeout, "too slow"); };
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(error_of().code, ErrorCode::kTimeout);
+  EXPECT_EQ(fetcher_.asked.size(), 3u) << "the last one counts as long as a lasting failure";
+  start({.transient_error_for = milliseconds(0), .transient_errors_max = 3});
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(error_of().code, ErrorCode::kTimeout);
+  fetcher_.answer = testing::picture_at;
+  EXPECT_TRUE(files());
+}
+
+TEST_F(WatermarksTest, OnlyAFewWaitForAFileThatDoesNotCome) {
+  start({.patience = milliseconds(0), .waiters_max = 8});
+  fetcher_.on_get = [this](const std::string& url) {
+    fetcher_.takes = url == kLogo ? milliseconds(300) : milliseconds(0);
+  };
+  int answered = 0;
+  for (int i = 0; i < 40; ++i) ask(answered);
+  io_.poll();
+  EXPECT_EQ(error_of().code, ErrorCode::kUnavailable);
+  EXPECT_TRUE(error_of().retry_after);
+  EXPECT_TRUE(files("http://h.example/other.png")) << "nobody waits for the first";
+  EXPECT_EQ(answered, 0);
+  io_.restart();
+  io_.run();
+  EXPECT_EQ(answered, 9);
+  EXPECT_TRUE(files());
+}
+
+TEST_F(WatermarksTest, TheOthersLeaveAfterAMoment) {
+  start({.patience = milliseconds(30), .waiters_max = 8});
+  fetcher_.takes = milliseconds(300);
+  int answered = 0;
+  for (int i = 0; i < 40; ++i) ask(answered);
+  io_.run();
+  EXPECT_EQ(answered, 9);
+  EXPECT_EQ(fetcher_.asked.size(), 1u);
+}
+
+TEST_F(WatermarksTest, EverybodyWaitsForAMoment) {
+  start({.patience = std::chrono::minutes(1), .waiters_max = 8});
+  fetcher_.takes = milliseconds(20);
+  int answered = 0;
+  for (int i = 0; i < 40; ++i) ask(answered);
+  io_.run();
+  EXPECT_EQ(answered, 40);
+}
+
+TEST_F(WatermarksTest, OnlyAFewWaitForRoom) {
+  start({.bytes_max = 2 * kMarkFileBytesMax, .item_bytes_max = kMarkFileBytesMax, .room_waiters_max = 1});
+  fetcher_.takes = milliseconds(20);
+  int answered = 0;
+  // Two are fetched, one waits.
+  for (const char name : {'a', 'b', 'c'}) ask(answered, fmt::format("http://h.example/{}.png", name));
+  io_.poll();
+  EXPECT_EQ(error_of("http://h.example/d.png").code, ErrorCode::kUnavailable);
+  io_.restart();
+  io_.run();
+  EXPECT_EQ(answered, 3);
+  EXPECT_TRUE(files("http://h.example/d.png"));
 }
 
 TEST_F(WatermarksTest, WhatIsThisProcessesTroubleIsNotRemembered) {

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 
 from PIL import Image
 
@@ -112,6 +113,26 @@ class Watermark(case.Case):
             fetched = sum(hits for path, hits in self.web.hits.items() if path.startswith("/pic/")) - before
             self.assertLess(fetched, 600, "most pictures are not fetched for nothing")
         self.assertLessEqual(self.web.hits["/cut.jpg"], 2)
+
+    def test_one_that_does_not_come_holds_up_no_other_job(self):
+        comes = threading.Event()
+
+        def late(handler, *_):
+            comes.wait(50)
+            handler.answer(200, "image/png", self.logo)
+
+        self.web.routes["/late.png"] = late
+        server = self.use(pixmill.Server(self.folder / "data", env={"PIXMILL_ITEMS_IN_FLIGHT": "32"}))
+        waiting = self.start_job(server, self.urls(rows=200), self.recipe(self.web.url + "/late.png"))
+        wait_until(lambda: "/late.png" in self.web.hits, 30, "the watermark is asked for")
+        other = self.start_job(server, self.urls("/pic/1{n}"), "format=png")
+        self.assertEqual(ROWS, server.wait_final(other["id"], 40)["succeeded"])
+        self.assertEqual("running", server.job(waiting["id"])["state"])
+        comes.set()
+        done = server.wait_final(waiting["id"], 120)
+        self.assertEqual(200, done["succeeded"])
+        self.assertEqual({1}, {item["attempts"] for item in server.items(waiting["id"])}, "whoever had to come again has tried nothing")
+        self.assertEqual(1, self.web.hits["/late.png"])
 
     def test_an_uploaded_one_survives_a_kill(self):
         server = self.use(pixmill.Server(self.folder / "data"))
