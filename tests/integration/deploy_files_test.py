@@ -93,6 +93,16 @@ class Settings(case.Case):
         for name in ("pixmill.env.example", "secrets.env.example", "render.yaml", "drain.yml"):
             self.assertIn((name, "PIXMILL_MASTER_KEY"), files.settings())
 
+    def test_every_process_of_a_fleet_knows_how_links_begin(self):
+        for name in ("compose, api", "compose, worker", "config.yaml", "drain.yml"):
+            self.assertIn((name, "PUBLIC_BASE_URL"), files.settings())
+        self.assertEqual(2, files.settings().count(("render.yaml", "PUBLIC_BASE_URL")))
+
+    def test_the_cron_worker_hands_on_what_it_has(self):
+        job = files.drain_job()
+        handed_on = re.findall(r"--env (\w+)", job["steps"][0]["run"])
+        self.assertEqual(sorted(set(job["env"]) - {"PIXMILL_IMAGE"}), sorted(handed_on))
+
 
 class Probes(case.Case):
     def test_ask_what_the_server_answers(self):
