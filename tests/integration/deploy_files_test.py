@@ -1,6 +1,7 @@
 """The files below deploy/ are true: what they start, set, ask and name is there in the program, its documents and its source."""
 
 import re
+import shutil
 import subprocess
 
 from support import case, pixmill
@@ -148,6 +149,17 @@ class Images(case.Case):
             self.assertTrue((files.ROOT / path).exists(), path)
             if path != ".":
                 self.assertIn(f"!{path}", ignored)
+
+    def test_can_be_configured_from_what_dockerignore_lets_in(self):
+        for pattern in [line[1:] for line in (files.ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]:
+            found = list(files.ROOT.glob(pattern))
+            self.assertTrue(found, pattern)
+            for path in found:
+                copy = self.folder / "src" / path.relative_to(files.ROOT)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                (shutil.copytree if path.is_dir() else shutil.copy)(path, copy)
+        done = subprocess.run(["cmake", "--preset", "release"], cwd=self.folder / "src", capture_output=True, text=True, timeout=300, check=False)
+        self.assertEqual(0, done.returncode, done.stderr)
 
 
 class Compose(case.Case):
