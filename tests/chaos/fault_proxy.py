@@ -5,6 +5,7 @@ input: `none`, `latency 200`, `reset`, `blackhole`, `slice 7`, `bandwidth 20000`
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import socket
 import struct
@@ -135,6 +136,11 @@ class FaultProxy:
         if writer.can_write_eof():
             writer.write_eof()
 
+    async def _delay(self, seconds):
+        """The wire's own slowness; another fault ends it."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), seconds)
+
     async def _send(self, writer, data):
         while data:
             fault = self._fault
@@ -142,7 +148,7 @@ class FaultProxy:
             if fault.bandwidth:
                 size = min(size, max(1, fault.bandwidth // 20))
             if fault.latency_ms or fault.bandwidth:
-                await asyncio.sleep(fault.latency_ms / 1000 + (size / fault.bandwidth if fault.bandwidth else 0))
+                await self._delay(fault.latency_ms / 1000 + (size / fault.bandwidth if fault.bandwidth else 0))
             writer.write(data[:size])
             await writer.drain()
             data = data[size:]
