@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <optional>
@@ -119,16 +121,25 @@ class Swift : public ::testing::Test {
   World world_;
 };
 
+// The body and, behind a line break, the status that curl gets, which knows nothing of how the address was made.
+std::string curl(const std::string& url) {
+  const std::string command = fmt::format("curl -sS -g --path-as-is --noproxy '*' -w '\\n%{{http_code}}' '{}'", url);
+  FILE* pipe = ::popen(command.c_str(), "r");
+  PIXMILL_CHECK(pipe != nullptr);
+  std::string answer;
+  std::array<char, 4'096> buffer;
+  while (const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe))
+    answer.append(buffer.data(), count);
+  ::pclose(pipe);
+  return answer;
+}
+
 TEST_F(Swift, ServesPresignedAddressesOfAwkwardKeys) {
   const auto store = open();
   for (const auto& key : testing::awkward_keys()) {
     ASSERT_TRUE(put(*store, key, "bytes of " + key)) << key;
     const auto url = world_.bucket->presigned_url(world_.prefix + key, std::chrono::minutes(5));
-    const auto answer = get(url);
-    ASSERT_TRUE(answer.has_value()) << key;
-    EXPECT_EQ(answer->status, 200) << key << " " << answer->body;
-    EXPECT_EQ(answer->body, "bytes of " + key);
-    EXPECT_EQ(answer->headers.get("Content-Type"), "image/jpeg");
+    EXPECT_EQ(curl(url), "bytes of " + key + "\n200");
   }
 }
 
@@ -154,6 +165,7 @@ TEST_F(Swift, KeepsHeaders) {
   ASSERT_TRUE(testing::run_task(io_, store->put("t.csv", "a,b", "text/csv")));
   const auto answer = get(world_.bucket->presigned_url(world_.prefix + "t.csv", std::chrono::minutes(5)));
   ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->status, 200);
   EXPECT_EQ(answer->headers.get("Cache-Control"), "max-age=86400");
   EXPECT_EQ(answer->headers.get("Content-Disposition"), "attachment");
   EXPECT_THAT(std::string(answer->headers.get("Content-Type").value_or("")), HasSubstr("text/csv"));
