@@ -160,8 +160,7 @@ class FullDisk(case.Case):
 
 class RefusedSettings(case.Case):
     def test_services_that_are_not_supported_are_refused_by_name(self):
-        for name, value in {"DATABASE_URL": "postgres://u:hunter2@db/x", "REDIS_URL": "redis://:hunter2@r:6379/0", "REDIS_HOST": "r",
-                            "AWS_STORAGE_BUCKET_NAME": "b", "AWS_ENDPOINT_URL": "https://s3.example"}.items():
+        for name, value in {"DATABASE_URL": "postgres://u:hunter2@db/x", "REDIS_URL": "redis://:hunter2@r:6379/0", "REDIS_HOST": "r"}.items():
             for command in (["serve", "--port", "0", "--data", self.folder / "d"], ["run", "t.csv", "-o", self.folder / "o"]):
                 with self.subTest(name=name, command=command[0]):
                     done = pixmill.run_command(*command, env={name: value}, cwd=self.folder)
@@ -175,8 +174,13 @@ class RefusedSettings(case.Case):
                            "AWS_STORAGE_BUCKET_NAME=pictures\nFRONTEND_URL=http://localhost:3000\n")
         done = pixmill.run_command("serve", "--port", "0", "--data", self.folder / "d", cwd=self.folder)
         self.assertEqual(2, done.returncode, done.stderr)
-        for name in ("DATABASE_URL", "REDIS_HOST", "AWS_STORAGE_BUCKET_NAME"):
+        for name in ("DATABASE_URL", "REDIS_HOST"):
             self.assertIn(name, done.stderr)
+
+    def test_a_bucket_needs_its_credentials(self):
+        done = pixmill.run_command("serve", "--port", "0", "--data", self.folder / "d", env={"AWS_STORAGE_BUCKET_NAME": "b"}, cwd=self.folder)
+        self.assertEqual(2, done.returncode, done.stderr)
+        self.assertIn("AWS_ACCESS_KEY_ID", done.stderr)
 
     def test_an_env_file_is_used_and_the_environment_wins(self):
         origin = self.origin()
