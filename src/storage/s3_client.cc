@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/log.h"
@@ -73,9 +74,11 @@ Task<S3Client::Answer> S3Client::call(S3Call call) {
   const auto began = steady_clock::now();
   const milliseconds deadline = patience_.deadline + time_for(call.body.size() + call.answer_bytes_max);
   bool clock_was_set = false;
+  std::optional<S3Failure> told;  // why there is no answer
   for (int attempt = 0;; ++attempt) {
     const auto sent = steady_clock::now();
-    auto answer = co_await try_once(call, deadline - since(began));
+    const milliseconds left = deadline - since(began);
+    auto answer = co_await try_once(call, left);
     count(call, answer ? "ok" : result_name(answer.error().fault), sent);
     if (answer) co_return answer;
     const S3Failure& failure = answer.error();
@@ -84,8 +87,10 @@ Task<S3Client::Answer> S3Client::call(S3Call call) {
       continue;
     }
     if (failure.fault != S3Fault::kAgain) co_return answer;
+    // An attempt that the end of the time cut short says less than those before it.
+    if (!told || left >= patience_.attempt) told = failure;
     const milliseconds pause = pause_after(attempt, failure);
-    if (since(began) + pause >= deadline) co_return answer;
+    if (since(began) + pause >= deadline) co_return std::unexpected(std::move(*told));
     log::debug("s3_again", {{"operation", call.what}, {"attempt", attempt + 1}, {"detail", failure.error.detail}});
     co_await pause_for(pause);
   }

@@ -50,9 +50,9 @@ std::string line_of(const OriginRequest& request) {
 class S3Store : public ::testing::Test {
  protected:
   S3Store() {
-    patience_ = {.attempt = std::chrono::milliseconds(400),
-                 .deadline = std::chrono::milliseconds(1'500),
-                 .connect = std::chrono::milliseconds(400),
+    patience_ = {.attempt = std::chrono::milliseconds(800),
+                 .deadline = std::chrono::milliseconds(2'400),
+                 .connect = std::chrono::milliseconds(800),
                  .backoff_base = std::chrono::milliseconds(1),
                  .backoff_ceiling = std::chrono::milliseconds(5)};
     client_ = http::Client::create(io_.get_executor(), {}).value();
