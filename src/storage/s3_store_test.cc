@@ -108,7 +108,6 @@ class S3Store : public ::testing::Test {
   asio::io_context io_;
   testing::ManualClock clock_;
   Metrics metrics_;
-  OriginServer origin_;
   std::string endpoint_;
   S3Patience patience_;
   S3StoreOptions options_;
@@ -119,6 +118,7 @@ class S3Store : public ::testing::Test {
   std::mutex mutex_;
   std::vector<std::string> lines_;
   std::vector<OriginRequest> requests_;
+  OriginServer origin_;  // ends first: its threads write into what stands above
 };
 
 TEST_F(S3Store, SendsWhatAPictureNeeds) {
