@@ -28,6 +28,18 @@ class BackupTest(case.Case):
         again.kill()
         self.assert_clean(auditor.audit_server(again.data, rows_expected={running: 400}))
 
+    def test_says_that_results_elsewhere_stay_there(self):
+        origin = self.origin()
+        server = self.use(pixmill.Server(self.folder / "data"))
+        server.wait_final(server.upload(pixmill.table([f"{origin.url}/pic/1"])))
+        shutil.rmtree(server.data / "files")
+        done = pixmill.run_command("backup", self.folder / "copy", "--data", server.data)
+        self.assertEqual(3, done.returncode, done.stderr)
+        self.assertIn("1 that the database names were not there", done.stdout)
+        self.assertIn("--no-results", done.stdout)
+        bare = pixmill.run_command("backup", self.folder / "bare", "--data", server.data, "--no-results")
+        self.assertEqual(0, bare.returncode, bare.stdout + bare.stderr)
+
     def test_says_what_is_wrong(self):
         missing = pixmill.run_command("backup", self.folder / "copy", "--data", self.folder / "none")
         self.assertEqual(5, missing.returncode)

@@ -40,6 +40,7 @@ std::string told(const CopyReport& report) {
   if (report.linked > 0) text += fmt::format(" ({} as links, which take no space)", format_count(report.linked));
   if (report.missing > 0) {
     text += fmt::format("; {} that the database names were not there", format_count(report.missing));
+    if (report.files == 0) text += " (those in a bucket stay there: --no-results says so)";
   }
   return text;
 }
