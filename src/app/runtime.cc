@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "fetch/source_url.h"
+#include "jobs/sqlite_store.h"
 #include "storage/local_store.h"
 #include "worker/sweeper.h"
 
@@ -83,7 +84,7 @@ Result<void> Runtime::open_stores() {
   sqlite.event_body = [this](const std::string& type, const jobs::Job& job, const std::vector<jobs::Row>& rows) {
     return jobs::event_body(type, job, rows, clock_.now(), options_.links);
   };
-  PIXMILL_TRY(sqlite_, jobs::open_sqlite_store(clock_, std::move(sqlite)));
+  PIXMILL_TRY(stores_, jobs::open_sqlite_store(clock_, std::move(sqlite)));
   return {};
 }
 
@@ -158,7 +159,7 @@ Task<Result<std::unique_ptr<Runtime>>> Runtime::create(asio::io_context& io, Set
 }
 
 Task<void> Runtime::start() {
-  const auto removed = co_await worker::sweep_interrupted(store(), *blobs_, std::move(sqlite_.interrupted));
+  const auto removed = co_await worker::sweep_interrupted(store(), *blobs_, std::move(stores_.interrupted));
   if (removed > 0) log::info("orphans_removed", {{"files", removed}});
   worker_->start();
 }

@@ -23,7 +23,7 @@
 #include "jobs/ingest.h"
 #include "jobs/job_document.h"
 #include "jobs/queue.h"
-#include "jobs/sqlite_store.h"
+#include "jobs/stores.h"
 #include "pipeline/process_item.h"
 #include "pipeline/watermarks.h"
 #include "storage/blob_store.h"
@@ -65,9 +65,9 @@ class Runtime {
   const Settings& settings() const { return settings_; }
   const Clock& clock() const { return clock_; }
   Metrics& metrics() { return metrics_; }
-  jobs::JobStore& store() { return *sqlite_.jobs; }
-  jobs::Outbox& outbox() { return *sqlite_.outbox; }
-  jobs::RecipeStore& recipes() { return *sqlite_.recipes; }
+  jobs::JobStore& store() { return *stores_.jobs; }
+  jobs::Outbox& outbox() { return *stores_.outbox; }
+  jobs::RecipeStore& recipes() { return *stores_.recipes; }
   jobs::Queue& queue() { return *queue_; }
   jobs::Ingest& ingest() { return *ingest_; }
   storage::BlobStore& blobs() { return *blobs_; }
@@ -92,7 +92,7 @@ class Runtime {
   RuntimeOptions options_;
   SystemClock clock_;
   Metrics metrics_;
-  jobs::SqliteStore sqlite_;
+  jobs::Stores stores_;
   S3Network s3_network_;
   std::unique_ptr<storage::BlobStore> blobs_;
   std::unique_ptr<jobs::Queue> queue_;

@@ -88,7 +88,7 @@ class IngestTest : public ::testing::Test {
   testing::TempFolder folder_;
   testing::ManualClock clock_;
   asio::io_context io_;
-  SqliteStore sqlite_;
+  Stores sqlite_;
   BellQueue queue_;
   std::unique_ptr<Ingest> ingest_;
 };

@@ -1,5 +1,5 @@
 // Events on their way to webhooks: written in the transaction that ends a job, delivered afterwards. A seam like
-// JobStore; SqliteStore implements both. Called from the loop. Errors of every verb: as JobStore's.
+// JobStore; each database implements both. Called from the loop. Errors of every verb: as JobStore's.
 //
 //   DELIVERY  pending ► leased ► delivered | pending(next_at) | exhausted | endpoint_gone
 #pragma once

@@ -1,15 +1,10 @@
 // Work goes out: claims, heartbeats, and items that come back unfinished.
 #include <algorithm>
 
+#include "jobs/claim_plan.h"
 #include "jobs/sqlite_internal.h"
 
 namespace pixmill::jobs::sqlite {
-
-// Items of one job that a claim will lease.
-struct Writer::Pick {
-  std::int64_t job_no = 0;
-  std::vector<std::uint64_t> items;
-};
 
 namespace {
 
@@ -20,11 +15,6 @@ Result<void> collect_items(db::Statement& statement, std::vector<std::uint64_t>&
     items.push_back(static_cast<std::uint64_t>(statement.integer(0)));
   }
 }
-
-struct RunnableJob {
-  std::int64_t job_no = 0;
-  std::int64_t priority = 0;
-};
 
 }  // namespace
 
@@ -44,62 +34,23 @@ Result<std::vector<std::uint64_t>> Writer::ready_items(std::int64_t job_no, std:
   return items;
 }
 
-// Shares `limit` items between jobs of one priority: first evenly, then what some did not need. True when it was used
-// up.
-Result<bool> Writer::pick_band(const std::vector<std::int64_t>& jobs, std::uint32_t limit, std::vector<Pick>& picks) {
-  std::vector<Pick> band;
-  std::size_t left = limit;
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    const auto sharers = jobs.size() - i;
-    PIXMILL_TRY(auto items, ready_items(jobs[i], (left + sharers - 1) / sharers));
-    left -= items.size();
-    band.push_back({.job_no = jobs[i], .items = std::move(items)});
-  }
-  for (auto& pick : band) {
-    if (left == 0) break;
-    const auto had = pick.items.size();
-    PIXMILL_TRY(pick.items, ready_items(pick.job_no, had + left));
-    left -= pick.items.size() - had;
-  }
-  std::erase_if(band, [](const Pick& pick) { return pick.items.empty(); });
-  std::ranges::move(band, std::back_inserter(picks));
-  return left == 0;
-}
-
-// Walks the jobs that have something pending, by priority and then by how long ago they were served.
-Result<std::vector<Writer::Pick>> Writer::pick_items(const ClaimRequest& request,
-                                                     std::optional<TimePoint>& next_ready_at) {
-  const std::uint32_t limit = request.limit;
-  std::vector<Pick> picks;
-  std::vector<std::int64_t> band;
-  std::int64_t band_priority = 0;
-  std::size_t left = limit;
-  const auto use_band = [&]() -> Result<void> {
-    PIXMILL_TRY([[maybe_unused]] const bool all, pick_band(band, static_cast<std::uint32_t>(left), picks));
-    band.clear();
-    left = limit;
-    for (const auto& pick : picks) left -= pick.items.size();
-    return {};
-  };
+// Walks the jobs that have something pending; those where all of it has to wait only say until when.
+Result<std::vector<Pick>> Writer::pick_items(const ClaimRequest& request, std::optional<TimePoint>& next_ready_at) {
   auto& row = database_.prepare(kRunnableJobs).bind(request.only ? request.only->text() : std::string());
-  while (left > 0) {
-    PIXMILL_TRY(const bool found, step(row));
-    if (!found) break;
-    const RunnableJob job{.job_no = row.integer(0), .priority = row.integer(1)};
-    if (!band.empty() && job.priority != band_priority) PIXMILL_RETURN_IF_ERROR(use_band());
-    if (left == 0) break;
-    PIXMILL_TRY(const auto ready, ready_items(job.job_no, 1));
-    if (ready.empty()) {
+  const auto next_job = [&]() -> Result<std::optional<RunnableJob>> {
+    while (true) {
+      PIXMILL_TRY(const bool found, step(row));
+      if (!found) return std::nullopt;
+      const RunnableJob job{.job_no = row.integer(0), .priority = row.integer(1)};
+      PIXMILL_TRY(const auto ready, ready_items(job.job_no, 1));
+      if (!ready.empty()) return job;
       PIXMILL_TRY(const auto retry_at, next_retry(job.job_no));
       if (retry_at && (!next_ready_at || *retry_at < *next_ready_at)) next_ready_at = retry_at;
-      continue;
     }
-    band_priority = job.priority;
-    band.push_back(job.job_no);
-    if (band.size() == left) PIXMILL_RETURN_IF_ERROR(use_band());
-  }
+  };
+  const auto ready = [this](std::int64_t job_no, std::size_t limit) { return ready_items(job_no, limit); };
+  auto picks = plan_claim(request.limit, next_job, ready);
   row.reset();
-  if (!band.empty()) PIXMILL_RETURN_IF_ERROR(use_band());
   return picks;
 }
 

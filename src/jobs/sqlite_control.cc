@@ -24,7 +24,7 @@ Result<Job> Writer::cancel(const JobId& id) {
                 run(database_.prepare(kSetState).bind(job_no).bind(to_text(JobState::kCancelling))));
     PIXMILL_TRY([[maybe_unused]] const auto forgotten, run(database_.prepare(kForgetReopening).bind(job_no)));
     PIXMILL_TRY([[maybe_unused]] const auto woken_no_more, run(database_.prepare(kForgetLeaders).bind(job_no)));
-    memories_.erase(job_no);
+    memories_.forget(job_no);
     PIXMILL_TRY([[maybe_unused]] const auto cancelled, cancel_pending(job_no));
     Finished finished;
     PIXMILL_RETURN_IF_ERROR(end_if_done(job_no, finished));
@@ -56,10 +56,7 @@ Result<bool> Writer::retry(const JobId& id, const RetryFilter& filter) {
   return transact(Durability::kDurable, [&]() -> Result<bool> {
     PIXMILL_TRY(auto stored, load_job(database_, id));
     const auto& job = stored.job;
-    if (!is_terminal(job.state)) return fail(ErrorCode::kConflict, "The job has not ended yet.");
-    if (job.state == JobState::kCancelled || job.state == JobState::kRejected) {
-      return fail(ErrorCode::kConflict, fmt::format("The job was {}; that is final.", to_text(job.state)));
-    }
+    PIXMILL_RETURN_IF_ERROR(check_retryable(job.state));
     bool has_some = job.failed > 0;
     if (!filter.error_code.empty()) {
       auto& counted = database_.prepare(kFailureCount).bind(stored.job_no).bind(filter.error_code);

@@ -160,26 +160,6 @@ Result<void> Writer::count(std::int64_t job_no, const CounterChange& change) {
   return {};
 }
 
-namespace {
-
-// How a job ends that has nothing left to do.
-JobState end_of(const Job& job) {
-  if (job.state == JobState::kCancelling) return job.error_code.empty() ? JobState::kCancelled : JobState::kRejected;
-  if (job.succeeded == 0) return JobState::kFailed;
-  return job.failed > 0 || job.invalid > 0 || job.cancelled > 0 ? JobState::kCompletedWithErrors : JobState::kCompleted;
-}
-
-// Scheme and authority of a URL as it is spelt: "https://example.com:8443".
-std::string_view origin_of(std::string_view url) {
-  const auto scheme = url.find("://");
-  const auto authority = scheme == std::string_view::npos ? 0 : scheme + 3;
-  return url.substr(0, url.find_first_of("/?#", authority));
-}
-
-std::string event_type(JobState state) { return fmt::format("job.{}", to_text(state)); }
-
-}  // namespace
-
 Result<void> Writer::end_if_done(std::int64_t job_no, Finished& finished) {
   PIXMILL_TRY(auto stored, load_job(database_, job_no));
   auto& job = stored.job;

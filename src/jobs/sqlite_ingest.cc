@@ -1,108 +1,7 @@
 // A job comes in.
-#include <fmt/format.h>
-
-#include <algorithm>
-
-#include "base/text.h"
 #include "jobs/sqlite_internal.h"
-#include "storage/object_name.h"
 
 namespace pixmill::jobs::sqlite {
-
-namespace {
-
-constexpr std::size_t kMemoriesMax = 8;  // jobs that are ingested at the same time without reading their names again
-constexpr int kSuffixTriesMax = 64;      // natural names in the way of "-2", "-3" …
-constexpr std::uint64_t kFirstSuffix = 2;
-
-std::uint64_t name_key(std::string_view name) { return hash64(to_lower(name)); }
-
-// "{name}" as a placeholder: a literal "{name}" is written "{{name}}" in a stem.
-bool has_placeholder(std::string_view stem, std::string_view placeholder) {
-  for (auto at = stem.find(placeholder); at != std::string_view::npos; at = stem.find(placeholder, at + 1)) {
-    std::size_t braces = 0;
-    while (braces < at && stem[at - braces - 1] == '{') ++braces;
-    if (braces % 2 == 0) return true;
-  }
-  return false;
-}
-
-// Names that end up with a digest of their own content or identity cannot clash, and a suffix would spoil them.
-bool is_unique_by_itself(std::string_view stem) {
-  return has_placeholder(stem, "{uuid}") || has_placeholder(stem, "{sha}");
-}
-
-// True for "0001/…": such a name among the first items may meet a folder that fan_out() makes for later ones.
-bool looks_fanned_out(std::string_view stem) {
-  const auto digits = std::min(stem.find_first_not_of("0123456789"), stem.size());
-  return digits >= 4 && digits < stem.size() && stem[digits] == '/';
-}
-
-// Which items are the same: those with one address under one recipe.
-std::uint64_t url_key(std::string_view url, std::optional<std::int64_t> recipe_no) {
-  return recipe_no ? hash64(fmt::format("{} {}", *recipe_no, url)) : hash64(url);
-}
-
-std::optional<std::int64_t> optional_number(const db::Statement& row, int column) {
-  if (row.is_null(column)) return std::nullopt;
-  return row.integer(column);
-}
-
-std::uint64_t recipe_key(const RecipeChoice& recipe) { return hash64(fmt::format("{}\n{}", recipe.text, recipe.name)); }
-
-bool is_taken(const IngestMemory& memory, std::string_view stem, std::uint64_t item) {
-  if (memory.names.find(name_key(stem))) return true;
-  return memory.numbered_folders && memory.names.find(name_key(storage::fan_out("", item, stem)));
-}
-
-void remember_name(IngestMemory& memory, std::string_view stem) {
-  memory.names.insert(name_key(stem), kFirstSuffix);
-  memory.numbered_folders = memory.numbered_folders || looks_fanned_out(stem);
-}
-
-// `stem` or the first of "-2", "-3" … that is free; "-<item>" when many natural names are in the way, so that a million
-// equal names cost a million steps.
-std::string unique_name(IngestMemory& memory, const std::string& stem, std::uint64_t item) {
-  if (is_unique_by_itself(stem)) return stem;
-  if (!is_taken(memory, stem, item)) {
-    remember_name(memory, stem);
-    return stem;
-  }
-  const auto key = name_key(stem);
-  auto suffix = memory.names.find(key).value_or(kFirstSuffix);
-  std::string name;
-  bool found = false;
-  for (int i = 0; i < kSuffixTriesMax && !found; ++i) {
-    name = storage::with_suffix(stem, suffix);
-    found = !is_taken(memory, name, item);
-    if (suffix < memory.names.value_max()) ++suffix;
-  }
-  if (memory.names.find(key)) memory.names.set(key, suffix);
-  constexpr std::uint64_t kBeyondItemNumbers = 10'000'000'000;
-  for (auto number = item; !found; number += kBeyondItemNumbers) {
-    name = storage::with_suffix(stem, number);
-    found = !is_taken(memory, name, item);
-  }
-  remember_name(memory, name);
-  return name;
-}
-
-// What unique_name() gave before fan_out() put a folder in front.
-std::string_view without_fan_out(std::string_view stem, std::uint64_t item) {
-  const auto folder = storage::fan_out("", item, "");
-  return stem.starts_with(folder) ? stem.substr(folder.size()) : stem;
-}
-
-Result<void> check_chunk(const std::vector<NewRow>& rows) {
-  if (rows.size() > kRowsPerAppendMax) {
-    return fail(ErrorCode::kInvalidArgument, "A chunk has at most 1,000 rows.");
-  }
-  const bool in_order = std::ranges::is_sorted(rows, std::ranges::less_equal(), &NewRow::row);
-  if (!in_order) return fail(ErrorCode::kInvalidArgument, "The rows of a chunk must ascend.");
-  return {};
-}
-
-}  // namespace
 
 Result<void> Writer::create_job(const NewJob& job) {
   return transact(Durability::kDurable, [&]() -> Result<void> {
@@ -132,32 +31,13 @@ Result<void> Writer::create_job(const NewJob& job) {
 
 Result<StoredJob> Writer::ingesting_job(const JobId& id) {
   PIXMILL_TRY(auto stored, load_job(database_, id));
-  switch (stored.job.state) {
-    case JobState::kIngesting:
-      return stored;
-    case JobState::kCancelling:
-    case JobState::kCancelled:
-      return fail(ErrorCode::kCancelled, "The job was cancelled.");
-    default:
-      return fail(ErrorCode::kConflict, "The job takes no more rows.");
-  }
-}
-
-IngestMemory& Writer::memory_of(std::int64_t job_no) {
-  auto& memory = memories_[job_no];
-  if (!memory) memory = std::make_unique<IngestMemory>();
-  memory->last_use = ++memory_uses_;
-  auto& kept = *memory;
-  if (memories_.size() > kMemoriesMax) {
-    const auto by_use = [](const auto& a, const auto& b) { return a.second->last_use < b.second->last_use; };
-    memories_.erase(std::ranges::min_element(memories_, by_use));
-  }
-  return kept;
+  PIXMILL_RETURN_IF_ERROR(check_ingesting(stored.job.state));
+  return stored;
 }
 
 Result<bool> Writer::remember_names(const JobId& id) {
   PIXMILL_TRY(const auto stored, ingesting_job(id));
-  auto& memory = memory_of(stored.job_no);
+  auto& memory = memories_.of(stored.job_no);
   if (memory.items >= stored.job.total) return false;
   auto& row = database_.prepare(kNamesAfter)
                   .bind(stored.job_no)
@@ -167,10 +47,8 @@ Result<bool> Writer::remember_names(const JobId& id) {
     PIXMILL_TRY(const bool found, step(row));
     if (!found) return memory.items < stored.job.total;
     const auto item = static_cast<std::uint64_t>(row.integer(0));
-    if (row.is_null(3)) memory.urls.insert(url_key(row.view(1), optional_number(row, 4)), item);
-    const auto name = without_fan_out(row.view(2), item);
-    if (!is_unique_by_itself(name)) remember_name(memory, name);
-    memory.items = item;
+    if (row.is_null(3)) memory.urls.insert(url_key(row.view(1), optional_integer<std::int64_t>(row, 4)), item);
+    remember_item(memory, item, row.view(2));
   }
 }
 
@@ -181,7 +59,7 @@ Result<std::size_t> Writer::append_rows(const JobId& id, const std::vector<std::
   if (!next) {
     // What was remembered of rows that were rolled back must be forgotten with them.
     const auto job_no = job_number(database_, id);
-    if (job_no) memories_.erase(*job_no);
+    if (job_no) memories_.forget(*job_no);
     if (!job_no && job_no.error().code != ErrorCode::kNotFound) memories_.clear();
   }
   return next;
@@ -190,7 +68,7 @@ Result<std::size_t> Writer::append_rows(const JobId& id, const std::vector<std::
 Result<std::size_t> Writer::append_now(const JobId& id, const std::vector<std::string>& columns,
                                        const std::vector<NewRow>& rows, std::size_t from) {
   PIXMILL_TRY(const auto stored, ingesting_job(id));
-  auto& memory = memory_of(stored.job_no);
+  auto& memory = memories_.of(stored.job_no);
   if (memory.items < stored.job.total) return from;  // pushed out by other jobs since remember_names()
   if (stored.job.rows == 0 && !columns.empty()) {
     PIXMILL_TRY([[maybe_unused]] const auto set,
@@ -273,7 +151,7 @@ Result<void> Writer::insert_item(std::int64_t job_no, IngestMemory& memory, cons
   if (const auto earlier = memory.urls.find(key)) {
     auto& original = database_.prepare(kSameUrl).bind(job_no).bind(static_cast<std::int64_t>(*earlier));
     PIXMILL_TRY(const bool found, step(original));
-    if (found && original.view(0) == item.url && optional_number(original, 2) == recipe) {
+    if (found && original.view(0) == item.url && optional_integer<std::int64_t>(original, 2) == recipe) {
       same_as = static_cast<std::int64_t>(*earlier);
       const auto state = parse_item_state(original.view(1));
       if (state && !is_terminal(*state)) not_before.reset();
@@ -282,7 +160,7 @@ Result<void> Writer::insert_item(std::int64_t job_no, IngestMemory& memory, cons
   } else {
     memory.urls.insert(key, number);
   }
-  const auto stem = storage::fan_out("", number, unique_name(memory, item.output_stem, number));
+  const auto stem = take_name(memory, item.output_stem, number);
   PIXMILL_TRY([[maybe_unused]] const auto inserted, run(database_.prepare(kInsertItem)
                                                             .bind(job_no)
                                                             .bind(static_cast<std::int64_t>(number))
@@ -302,7 +180,7 @@ Result<void> Writer::finish_ingest(const JobId& id) {
     PIXMILL_TRY(const auto stored, ingesting_job(id));
     PIXMILL_TRY([[maybe_unused]] const auto set,
                 run(database_.prepare(kSetState).bind(stored.job_no).bind(to_text(JobState::kRunning))));
-    memories_.erase(stored.job_no);
+    memories_.forget(stored.job_no);
     Finished finished;
     return end_if_done(stored.job_no, finished);
   });
@@ -317,7 +195,7 @@ Result<void> Writer::reject_job(const JobId& id, const Error& why) {
                                                            .bind(stored.job_no)
                                                            .bind(code_text(why))
                                                            .bind(bounded(why.message, kErrorMessageBytesMax))));
-    memories_.erase(stored.job_no);
+    memories_.forget(stored.job_no);
     PIXMILL_TRY([[maybe_unused]] const auto cancelled, cancel_pending(stored.job_no));
     Finished finished;
     return end_if_done(stored.job_no, finished);

@@ -14,64 +14,25 @@
 #include "base/error.h"
 #include "base/time.h"
 #include "db/sqlite.h"
+#include "jobs/claim_plan.h"
+#include "jobs/ingest_memory.h"
 #include "jobs/job_store.h"
-#include "jobs/key_table.h"
 #include "jobs/model.h"
 #include "jobs/outbox.h"
 #include "jobs/recipe_store.h"
 #include "jobs/sqlite_recipes.h"
 #include "jobs/sqlite_statements.h"
 #include "jobs/sqlite_store.h"
+#include "jobs/stored_rows.h"
+#include "jobs/stored_values.h"
 
 namespace pixmill::jobs::sqlite {
-
-// How much one transaction does at most, so that none holds the writer for more than 50 ms.
-inline constexpr std::uint32_t kRowsPerAppendMax = 1'000;
-inline constexpr std::uint64_t kItemsPerTransactionMax = 2'000;  // of an append: a row may hold thousands of URLs
-inline constexpr std::uint32_t kOutcomesMax = 64;
-inline constexpr std::uint32_t kClaimMax = 64;
-inline constexpr std::uint64_t kNamesPerSlice = 10'000;
-inline constexpr std::int64_t kLeasesPerRescue = 1'000;
-inline constexpr std::int64_t kCancelsPerTransaction = 5'000;
-inline constexpr std::int64_t kReopensPerTransaction = 2'000;
-inline constexpr std::int64_t kWakesPerTransaction =
-    2'000;                                            // of those that wait for a finished item with the same URL …
-inline constexpr std::int64_t kWakesPerLeader = 100;  // … and how many of them already when it finishes
-inline constexpr std::uint64_t kItemsPerRowPage = 20'000;   // loaded at once for rows(), whatever its limit
-inline constexpr std::size_t kBytesPerRowPage = 16u << 20;  // of cells
-inline constexpr std::uint32_t kEventRowsMax = 200;
-inline constexpr std::uint64_t kEventItemsMax = 2'000;
-inline constexpr std::size_t kErrorMessageBytesMax = 1'000;
-inline constexpr std::size_t kAnswerBytesMax = 8'192;
-// No lease, retry or delivery is set this far ahead: such a time was written before the clock was put back.
-inline constexpr milliseconds kStrandedAfter = std::chrono::hours(48);
 
 // A broken constraint is a bug of this store, not a conflict that the caller could solve.
 [[nodiscard]] Error as_internal(Error error);
 [[nodiscard]] Result<bool> step(db::Statement& statement);
 [[nodiscard]] Result<std::int64_t> run(db::Statement& statement);
-// The first 8 bytes of SHA-256: nobody can make many texts collide to slow a job down.
-[[nodiscard]] std::uint64_t hash64(std::string_view text);
-// At most `bytes_max` bytes, cut between characters.
-[[nodiscard]] std::string_view bounded(std::string_view text, std::size_t bytes_max);
-[[nodiscard]] std::string to_json(const std::vector<std::string>& texts);
-[[nodiscard]] Result<std::vector<std::string>> texts_from_json(std::string_view json);
-[[nodiscard]] std::string seal_headers(std::string_view master_key, const JobId& job,
-                                       const std::vector<OriginHeader>& headers);
-// Errors: kInvalidArgument when they were sealed under another key.
-[[nodiscard]] Result<std::vector<OriginHeader>> unseal_headers(std::string_view master_key, const JobId& job,
-                                                               std::string_view sealed);
-[[nodiscard]] std::unexpected<Error> no_such_job();
-
-struct StoredJob {
-  std::int64_t job_no = 0;
-  Job job;
-  std::uint64_t leased = 0;
-  std::string sealed_headers;
-};
-
 // For both connections (sqlite_rows.cc).
-[[nodiscard]] Result<StoredJob> read_job(const db::Statement& row);
 [[nodiscard]] Result<StoredJob> load_job(db::Database& database, const JobId& id);       // kNotFound
 [[nodiscard]] Result<StoredJob> load_job(db::Database& database, std::int64_t job_no);   // kNotFound
 [[nodiscard]] Result<std::int64_t> job_number(db::Database& database, const JobId& id);  // kNotFound
@@ -82,36 +43,7 @@ struct StoredJob {
 // nullopt for the job's own, which has no number.
 [[nodiscard]] Result<std::optional<RecipeChoice>> load_recipe(db::Database& database, std::int64_t job_no,
                                                               std::optional<std::int64_t> number);
-struct RowRange {
-  std::uint64_t after_row = 0;
-  std::uint32_t rows_max = 0;
-  std::uint64_t items_max = 0;               // fewer rows are returned when they hold more,
-  std::size_t bytes_max = kBytesPerRowPage;  // or have more text in their cells, at least one
-};
 [[nodiscard]] Result<std::vector<Row>> load_rows(db::Database& database, std::int64_t job_no, RowRange range);
-
-// What ingest remembers of one job: its URLs and its output names. Made from the database again when it is lost.
-struct IngestMemory {
-  KeyTable urls{32};              // to the first item with it
-  KeyTable names{20};             // case-folded, to the suffix to try next
-  bool numbered_folders = false;  // a name of the first 10,000 looks like one that fan_out() makes
-  std::uint64_t items = 0;        // covered so far
-  // Numbers of the recipes of rows, by a hash of the recipe; nullopt until they have been read.
-  std::optional<std::map<std::uint64_t, std::int64_t>> recipes;
-  std::uint64_t recipe_bytes = 0;
-  std::uint64_t last_use = 0;
-};
-
-// What one transaction changes in a job's counters.
-struct CounterChange {
-  std::int64_t leased = 0;
-  std::int64_t remaining = 0;
-  std::int64_t succeeded = 0;
-  std::int64_t failed = 0;
-  std::int64_t cancelled = 0;
-  std::int64_t bytes_in = 0;
-  std::int64_t bytes_out = 0;
-};
 
 enum class Durability : std::uint8_t {
   kProgress,  // survives kill -9; a power cut may take the last moments
@@ -159,7 +91,6 @@ class Writer {
 
  private:
   struct Batch;
-  struct Pick;
   // jobs_finished of the transaction under way.
   using Finished = std::vector<JobId>;
 
@@ -181,12 +112,9 @@ class Writer {
   [[nodiscard]] Result<std::optional<std::int64_t>> recipe_number(std::int64_t job_no, IngestMemory& memory,
                                                                   const NewRow& row);
   [[nodiscard]] Result<StoredJob> ingesting_job(const JobId& id);
-  IngestMemory& memory_of(std::int64_t job_no);
 
   // sqlite_claims.cc
   [[nodiscard]] Result<Claim> claim_now(const ClaimRequest& request);
-  [[nodiscard]] Result<bool> pick_band(const std::vector<std::int64_t>& jobs, std::uint32_t limit,
-                                       std::vector<Pick>& picks);
   [[nodiscard]] Result<std::vector<std::uint64_t>> ready_items(std::int64_t job_no, std::size_t limit);
   [[nodiscard]] Result<std::vector<Pick>> pick_items(const ClaimRequest& request,
                                                      std::optional<TimePoint>& next_ready_at);
@@ -222,8 +150,7 @@ class Writer {
   const Clock& clock_;
   db::Database database_;
   SqliteOptions options_;
-  std::map<std::int64_t, std::unique_ptr<IngestMemory>> memories_;  // by job number; a few
-  std::uint64_t memory_uses_ = 0;
+  IngestMemories memories_;
   std::int64_t turn_ = 0;
   bool event_written_ = false;  // in the transaction under way
 };

@@ -6,18 +6,6 @@ namespace pixmill::jobs::sqlite {
 
 namespace {
 
-constexpr std::uint32_t kDeliveriesPerClaimMax = 64;
-
-std::string seal_context(std::string_view name) { return "setting:" + std::string(name); }
-
-std::optional<DeliveryState> parse_delivery_state(std::string_view text) {
-  for (const auto state : {DeliveryState::kPending, DeliveryState::kLeased, DeliveryState::kDelivered,
-                           DeliveryState::kExhausted, DeliveryState::kEndpointGone}) {
-    if (to_text(state) == text) return state;
-  }
-  return std::nullopt;
-}
-
 struct DueRow {
   DueDelivery delivery;
   std::int64_t attempts = 0;
@@ -73,9 +61,7 @@ Result<Outbox::Due> Writer::claim_deliveries(const DeliveryClaim& request) {
 }
 
 Result<void> Writer::record_delivery(const DeliveryResult& result) {
-  if (result.state == DeliveryState::kLeased || (result.state == DeliveryState::kPending && !result.next_at)) {
-    return fail(ErrorCode::kInvalidArgument, "A delivery that was tried ends, or is tried again at a time.");
-  }
+  PIXMILL_RETURN_IF_ERROR(check_delivery(result));
   // An answer of the receiver must not be asked for twice because the power failed, so its record is durable.
   return transact(Durability::kDurable, [&]() -> Result<void> {
     std::optional<std::int64_t> next_ms;

@@ -1,16 +1,11 @@
 // What pages, exports and sweeps ask.
 #include <algorithm>
-#include <limits>
 
-#include "base/text.h"
 #include "jobs/sqlite_internal.h"
 
 namespace pixmill::jobs::sqlite {
 
 namespace {
-
-constexpr std::uint32_t kJobsPerPageMax = 500;
-constexpr std::uint32_t kItemsPerPageMax = 1'000;
 
 Result<std::vector<StoredJob>> collect_jobs(db::Statement& row) {
   std::vector<StoredJob> jobs;
@@ -36,38 +31,6 @@ Result<std::uint64_t> only_count(db::Statement& row) {
   row.reset();
   return count;
 }
-
-std::uint64_t count_in_state(const StoredJob& stored, ItemState state) {
-  const auto& job = stored.job;
-  switch (state) {
-    case ItemState::kPending:
-      return job.remaining - stored.leased;
-    case ItemState::kLeased:
-      return stored.leased;
-    case ItemState::kSucceeded:
-      return job.succeeded;
-    case ItemState::kFailed:
-      return job.failed;
-    case ItemState::kCancelled:
-      return job.cancelled;
-    case ItemState::kUnchanged:
-      return 0;
-  }
-  return 0;
-}
-
-// Keyset and offset are one for SQL: numbers above `after`, the first `offset` of them left out.
-constexpr std::uint64_t kBeyondEveryItem = std::uint64_t{1} << 40;
-std::int64_t after_of(const ItemQuery& query) {
-  return query.offset ? 0 : static_cast<std::int64_t>(std::min(query.after, kBeyondEveryItem));
-}
-std::int64_t offset_of(const ItemQuery& query) {
-  return static_cast<std::int64_t>(std::min(query.offset.value_or(0), kBeyondEveryItem));
-}
-
-// The states in which an item may carry the code of a failure.
-constexpr ItemState kStatesWithErrors[] = {ItemState::kPending, ItemState::kLeased, ItemState::kFailed,
-                                           ItemState::kCancelled};
 
 }  // namespace
 
@@ -101,15 +64,7 @@ Result<std::optional<Job>> Reader::job_by_digest(const std::string& digest) {
 }
 
 Result<JobPage> Reader::jobs(const JobQuery& query) {
-  if (query.limit < 1 || query.limit > kJobsPerPageMax) {
-    return fail(ErrorCode::kInvalidArgument, "A page has 1 to 500 jobs.");
-  }
-  auto before = std::numeric_limits<std::int64_t>::max();
-  if (query.before) {
-    const auto cursor = parse_integer(*query.before);
-    if (!cursor || *cursor < 1) return fail(ErrorCode::kInvalidArgument, "The cursor is not one of a page of jobs.");
-    before = *cursor;
-  }
+  PIXMILL_TRY(const auto before, before_of(query));
   return snapshot([&]() -> Result<JobPage> {
     auto& row = database_.prepare(query.state ? kJobsInStateBefore : kJobsBefore);
     row.bind(before).bind(std::int64_t{query.limit} + 1);

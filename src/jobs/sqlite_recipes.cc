@@ -3,20 +3,11 @@
 
 #include <fmt/format.h>
 
-#include "base/text.h"
 #include "jobs/sqlite_internal.h"
 
 namespace pixmill::jobs::sqlite {
 
 namespace {
-
-SavedRecipe read_saved(const db::Statement& row) {
-  return {.name = row.text(0),
-          .version = static_cast<int>(row.integer(1)),
-          .text = row.text(2),
-          .created_at = from_unix_ms(row.integer(3)),
-          .removed = row.integer(4) != 0};
-}
 
 Result<void> check_room(db::Database& database, std::uint64_t recipes_max, std::string_view text) {
   auto& row = database.prepare(kMeasureRecipes);
@@ -24,10 +15,7 @@ Result<void> check_room(db::Database& database, std::uint64_t recipes_max, std::
   const auto count = static_cast<std::uint64_t>(row.integer(0));
   const auto bytes = static_cast<std::uint64_t>(row.integer(1));
   row.reset();
-  if (count < recipes_max && bytes + text.size() <= kSavedRecipeBytesMax) return {};
-  return fail(ErrorCode::kTooLarge,
-              fmt::format("There is no room for another recipe: at most {} versions of all names are kept, {} of text.",
-                          format_count(recipes_max), format_bytes(kSavedRecipeBytesMax)));
+  return check_recipe_room(count, bytes, recipes_max, text);
 }
 
 }  // namespace
@@ -36,7 +24,7 @@ Result<RecipeSaved> save_recipe(db::Database& database, const NewVersion& wanted
   auto& latest = database.prepare(kLatestRecipe).bind(wanted.name);
   PIXMILL_TRY(const bool found, step(latest));
   RecipeSaved saved;
-  if (found) saved.recipe = read_saved(latest);
+  if (found) saved.recipe = read_saved_recipe(latest);
   latest.reset();
   if (found && !saved.recipe.removed && saved.recipe.text == wanted.text) return saved;
   PIXMILL_RETURN_IF_ERROR(check_room(database, wanted.recipes_max, wanted.text));
@@ -66,7 +54,7 @@ Result<std::vector<SavedRecipe>> load_saved_recipes(db::Database& database) {
   while (true) {
     PIXMILL_TRY(const bool found, step(row));
     if (!found) return recipes;
-    recipes.push_back(read_saved(row));
+    recipes.push_back(read_saved_recipe(row));
   }
 }
 

@@ -27,139 +27,6 @@ Result<std::int64_t> run(db::Statement& statement) {
   return result;
 }
 
-std::uint64_t hash64(std::string_view text) {
-  const auto digest = sha256(text);
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < sizeof(value); ++i) value = value << 8 | digest[i];
-  return value;
-}
-
-std::string_view bounded(std::string_view text, std::size_t bytes_max) {
-  if (text.size() <= bytes_max) return text;
-  while (bytes_max > 0 && (static_cast<unsigned char>(text[bytes_max]) & 0xc0) == 0x80) --bytes_max;
-  return text.substr(0, bytes_max);
-}
-
-std::unexpected<Error> no_such_job() { return fail(ErrorCode::kNotFound, "There is no such job."); }
-
-std::string to_json(const std::vector<std::string>& texts) {
-  std::string result = "[";
-  for (const auto& text : texts) {
-    if (result.size() > 1) result += ',';
-    result += json::serialize(json::string_view(text.data(), text.size()));
-  }
-  return result + ']';
-}
-
-namespace {
-
-std::unexpected<Error> broken(std::string_view what) {
-  return fail(ErrorCode::kInternal, "The database holds a value that Pixmill did not write.", std::string(what));
-}
-
-template <class T>
-std::optional<T> optional_integer(const db::Statement& row, int column) {
-  if (row.is_null(column)) return std::nullopt;
-  return static_cast<T>(row.integer(column));
-}
-
-std::optional<TimePoint> optional_time(const db::Statement& row, int column) {
-  if (row.is_null(column)) return std::nullopt;
-  return from_unix_ms(row.integer(column));
-}
-
-std::uint64_t natural(const db::Statement& row, int column) { return static_cast<std::uint64_t>(row.integer(column)); }
-
-}  // namespace
-
-Result<std::vector<std::string>> texts_from_json(std::string_view text) {
-  boost::system::error_code error;
-  const auto value = json::parse(json::string_view(text.data(), text.size()), error);
-  if (error || !value.is_array()) return broken("not a JSON array");
-  std::vector<std::string> texts;
-  texts.reserve(value.get_array().size());
-  for (const auto& element : value.get_array()) {
-    if (!element.is_string()) return broken("not a JSON string");
-    texts.emplace_back(element.get_string().data(), element.get_string().size());
-  }
-  return texts;
-}
-
-std::string seal_headers(std::string_view master_key, const JobId& job, const std::vector<OriginHeader>& headers) {
-  std::vector<std::string> texts;
-  for (const auto& header : headers) texts.insert(texts.end(), {header.host, header.name, header.value});
-  return seal(master_key, to_json(texts), job.text());
-}
-
-Result<std::vector<OriginHeader>> unseal_headers(std::string_view master_key, const JobId& job,
-                                                 std::string_view sealed) {
-  auto plain = unseal(master_key, sealed, job.text());
-  if (!plain) {
-    return fail(ErrorCode::kInvalidArgument,
-                "The job's headers were sealed under another master key; start Pixmill with that one.",
-                plain.error().message);
-  }
-  PIXMILL_TRY(const auto texts, texts_from_json(*plain));
-  std::vector<OriginHeader> headers;
-  for (std::size_t i = 0; i + 2 < texts.size(); i += 3) headers.push_back({texts[i], texts[i + 1], texts[i + 2]});
-  return headers;
-}
-
-namespace {
-
-// Columns 0 to 14 of PIXMILL_JOB_COLUMNS: what was asked for.
-Result<void> read_request(const db::Statement& row, StoredJob& stored) {
-  auto& job = stored.job;
-  stored.job_no = row.integer(0);
-  const auto id = Uuid::parse(row.view(1));
-  const auto state = parse_job_state(row.view(2));
-  const auto origin = parse_job_origin(row.view(3));
-  if (!id || !state || !origin) return broken("job");
-  job.id = JobId{*id};
-  job.state = *state;
-  job.origin = *origin;
-  job.generation = static_cast<int>(row.integer(4));
-  job.name = row.text(5);
-  job.recipe = row.text(6);
-  job.webhook_url = row.text(7);
-  job.name_template = row.text(8);
-  job.blob_prefix = row.text(9);
-  job.source_path = row.text(10);
-  job.source_digest = row.text(11);
-  job.url_column = row.text(12);
-  job.invalid_rows = row.view(13) == "skip" ? InvalidRows::kSkip : InvalidRows::kReject;
-  PIXMILL_TRY(job.columns, texts_from_json(row.view(14)));
-  return {};
-}
-
-}  // namespace
-
-Result<StoredJob> read_job(const db::Statement& row) {
-  StoredJob stored;
-  PIXMILL_RETURN_IF_ERROR(read_request(row, stored));
-  auto& job = stored.job;
-  job.rows = natural(row, 15);
-  job.invalid = natural(row, 16);
-  job.total = natural(row, 17);
-  job.remaining = natural(row, 18);
-  job.succeeded = natural(row, 19);
-  job.failed = natural(row, 20);
-  job.cancelled = natural(row, 21);
-  job.bytes_in = natural(row, 22);
-  job.bytes_out = natural(row, 23);
-  job.error_code = row.text(24);
-  job.error_message = row.text(25);
-  job.created_at = from_unix_ms(row.integer(26));
-  job.started_at = optional_time(row, 27);
-  job.finished_at = optional_time(row, 28);
-  stored.leased = natural(row, 29);
-  stored.sealed_headers = row.text(30);
-  job.recipe_name = row.text(31);
-  job.overrides = row.integer(32) != 0;
-  job.row_recipes = natural(row, 33);
-  return stored;
-}
-
 namespace {
 
 Result<StoredJob> only_job(db::Statement& statement) {
@@ -189,50 +56,12 @@ Result<std::int64_t> job_number(db::Database& database, const JobId& id) {
   return number;
 }
 
-namespace {
-
-Result<Item> read_item(const db::Statement& row) {
-  Item item;
-  item.item = natural(row, 0);
-  item.row = natural(row, 1);
-  item.index = static_cast<std::uint32_t>(row.integer(2));
-  item.url = row.text(3);
-  const auto state = parse_item_state(row.view(4));
-  if (!state) return broken("item state");
-  item.state = *state;
-  item.attempts = static_cast<int>(row.integer(5));
-  item.generation = static_cast<int>(row.integer(6));
-  item.error_code = row.text(7);
-  item.error_message = row.text(8);
-  if (row.integer(9) > 0) item.retry_at = from_unix_ms(row.integer(9));
-  item.leased_until = optional_time(row, 10);
-  item.same_as = optional_integer<std::uint64_t>(row, 11);
-  item.bytes_in = natural(row, 12);
-  item.times = {.fetch_ms = row.integer(13), .transform_ms = row.integer(14), .store_ms = row.integer(15)};
-  item.finished_at = optional_time(row, 16);
-  return item;
-}
-
-Output read_output(const db::Statement& row) {
-  return {.rendition = row.text(1),
-          .key = row.text(2),
-          .bytes = natural(row, 3),
-          .width_px = static_cast<std::uint32_t>(row.integer(4)),
-          .height_px = static_cast<std::uint32_t>(row.integer(5)),
-          .format = row.text(6),
-          .quality = static_cast<int>(row.integer(7)),
-          .sha256 = row.text(8),
-          .note = row.text(9)};
-}
-
-}  // namespace
-
 Result<std::optional<RecipeChoice>> load_recipe(db::Database& database, std::int64_t job_no,
                                                 std::optional<std::int64_t> number) {
   if (!number) return std::nullopt;
   auto& row = database.prepare(kRecipe).bind(job_no).bind(*number);
   PIXMILL_TRY(const bool found, step(row));
-  if (!found) return broken("an item without its recipe");
+  if (!found) return broken_row("an item without its recipe");
   RecipeChoice recipe{.text = row.text(0), .name = row.text(1)};
   row.reset();
   return recipe;
@@ -260,7 +89,7 @@ Result<std::vector<Item>> load_items(db::Database& database, std::int64_t job_no
     PIXMILL_TRY(const bool found, step(output));
     if (!found) break;
     while (at < items.size() && items[at].item < natural(output, 0)) ++at;
-    if (at == items.size() || items[at].item != natural(output, 0)) return broken("an output without its item");
+    if (at == items.size() || items[at].item != natural(output, 0)) return broken_row("an output without its item");
     items[at].outputs.push_back(read_output(output));
   }
   return items;

@@ -5,17 +5,10 @@
 
 #include <string_view>
 
+#include "jobs/stored_rows.h"
+
 namespace pixmill::jobs::sqlite {
 
-// The order of columns is that of read_job() and read_item() in sqlite_rows.cc.
-#define PIXMILL_JOB_COLUMNS                                                                                            \
-  "job_no, id, state, origin, generation, name, recipe, webhook_url, name_template, blob_prefix, source_path, "        \
-  "source_digest, url_column, invalid_rows, column_names, row_count, invalid, total, remaining, succeeded, failed,"    \
-  " cancelled, bytes_in, bytes_out, error_code, error_message, created_at, started_at, finished_at, leased, headers, " \
-  "recipe_name, overrides, row_recipes"
-#define PIXMILL_ITEM_COLUMNS                                                                                       \
-  "item, row_no, position, url, state, attempts, generation, error_code, error_message, not_before, leased_until," \
-  " same_as, bytes_in, fetch_ms, transform_ms, store_ms, finished_at, recipe_no"
 #define PIXMILL_ACTIVE_STATES "('ingesting', 'running', 'paused', 'cancelling')"
 
 // --- A job by itself ---
@@ -196,9 +189,9 @@ inline constexpr std::string_view kUnfinishedIngests =
     "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs INDEXED BY jobs_by_state WHERE state = 'ingesting' ORDER BY job_no";
 inline constexpr std::string_view kItemRange =
     "SELECT " PIXMILL_ITEM_COLUMNS " FROM items WHERE job_no = ?1 AND item BETWEEN ?2 AND ?3 ORDER BY item";
-inline constexpr std::string_view kOutputRange =
-    "SELECT item, rendition, key, bytes, width_px, height_px, format, quality, sha256, note FROM outputs "
-    "WHERE job_no = ?1 AND item BETWEEN ?2 AND ?3 ORDER BY item, position";
+inline constexpr std::string_view kOutputRange = "SELECT " PIXMILL_OUTPUT_COLUMNS
+                                                 " FROM outputs "
+                                                 "WHERE job_no = ?1 AND item BETWEEN ?2 AND ?3 ORDER BY item, position";
 inline constexpr std::string_view kItemsInState =
     "SELECT item FROM items INDEXED BY items_by_state WHERE job_no = ?1 AND state = ?5 AND item > ?2 "
     "ORDER BY item LIMIT ?3 OFFSET ?4";

@@ -4,23 +4,15 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/time.h"
-#include "jobs/job_store.h"
-#include "jobs/outbox.h"
+#include "jobs/model.h"
 #include "jobs/recipe_store.h"
+#include "jobs/stores.h"
 
 namespace pixmill::jobs {
-
-// What the terminal event says, made inside the transaction that ends the job, and then frozen. `job` has its final
-// state; `first_rows` (at most 200, with items and outputs) only for legacy uploads. Runs on the store's
-// writer thread.
-using EventBody =
-    std::function<std::string(const std::string& event_type, const Job& job, const std::vector<Row>& first_rows)>;
 
 struct SqliteOptions {
   std::string path;        // the database file; its folder exists and is locked by the caller
@@ -32,18 +24,9 @@ struct SqliteOptions {
   std::uint64_t saved_recipes_max = kSavedRecipesMax;  // save_recipe answers kTooLarge above
 };
 
-struct SqliteStore {
-  std::unique_ptr<JobStore> jobs;
-  Outbox* outbox = nullptr;        // the same object
-  RecipeStore* recipes = nullptr;  // likewise
-  // Items that were leased when the previous process died. Holding the folder's lock proves that nobody else lives, so
-  // their leases were released at opening; their blobs may lie in the store without a row.
-  std::vector<ClaimedItem> interrupted;
-};
-
 // Migrates. Blocking; call before the loop runs. `clock` must outlive the store.
 // Errors: kConflict for a newer schema or a file that is not ours, kIo, kDiskFull.
-[[nodiscard]] Result<SqliteStore> open_sqlite_store(const Clock& clock, SqliteOptions options);
+[[nodiscard]] Result<Stores> open_sqlite_store(const Clock& clock, SqliteOptions options);
 
 // For commands beside a server: the named recipes of its database, whether it runs or not; none where there is no
 // database, or one from before there were any. Blocking. Errors: kConflict for a file that is not ours, kIo,

@@ -69,7 +69,7 @@ class SqliteUnderTest final : public conformance::StoreUnderTest {
 
   const Clock& clock_;
   FastFolder folder_;
-  SqliteStore store_;
+  Stores store_;
 };
 
 const conformance::StoreFactory kSqlite = {
@@ -90,10 +90,10 @@ class SqliteFiles : public ::testing::Test {
   T run(Task<T> task) {
     return testing::run_task(io_, std::move(task));
   }
-  Result<SqliteStore> open(const std::string& name = "pixmill.db") {
+  Result<Stores> open(const std::string& name = "pixmill.db") {
     return open_sqlite_store(clock_, options_for(folder_.file(name)));
   }
-  SqliteStore must_open(const std::string& name = "pixmill.db") {
+  Stores must_open(const std::string& name = "pixmill.db") {
     auto opened = open(name);
     PIXMILL_CHECK(opened.has_value());
     return std::move(*opened);

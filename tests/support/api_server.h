@@ -136,7 +136,7 @@ class ApiServer {
   PretendedEngines engines;
   int wakes = 0;  // of the deliverer
   LoopThread loop;
-  jobs::SqliteStore sqlite;
+  jobs::Stores sqlite;
   std::unique_ptr<jobs::Queue> queue;
   std::unique_ptr<jobs::Ingest> ingest;
   std::unique_ptr<storage::BlobStore> blobs;

@@ -1,0 +1,154 @@
+#include "db/postgres_session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace pixmill::db::pg {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kFirstWait{10};
+constexpr milliseconds kWaitMax{1'000};
+constexpr milliseconds kUndecidedWait{50};
+constexpr int kDoublingsMax = 7;
+constexpr const char* kBegin = "BEGIN; SELECT pg_current_xact_id()::text";
+constexpr const char* kBeginAsync = "BEGIN; SET LOCAL synchronous_commit = off; SELECT pg_current_xact_id()::text";
+constexpr const char* kBeginSnapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+std::unexpected<Error> closing() { return fail(ErrorCode::kUnavailable, "Pixmill is stopping"); }
+
+}  // namespace
+
+void StopSignal::stop() {
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  changed_.notify_all();
+}
+
+bool StopSignal::stopped() {
+  const std::lock_guard lock(mutex_);
+  return stopped_;
+}
+
+bool StopSignal::pause(milliseconds duration) {
+  std::unique_lock lock(mutex_);
+  return !changed_.wait_for(lock, duration, [this] { return stopped_; });
+}
+
+// Full jitter: many processes that lost one server must not come back in step.
+void Session::back_off() {
+  const auto ceiling = std::min(kWaitMax, kFirstWait * (1 << std::min(failures_, kDoublingsMax)));
+  ++failures_;
+  std::uniform_int_distribution<std::int64_t> wait_ms(1, ceiling.count());
+  static_cast<void>(stop_.pause(milliseconds(wait_ms(random_))));
+}
+
+Result<void> Session::reconnect() {
+  connection_.reset();
+  auto opened = Connection::open(options_.connect);
+  if (!opened) return std::unexpected(std::move(opened).error());
+  connection_.emplace(std::move(*opened));
+  return {};
+}
+
+Result<void> Session::ensure_connected(Time give_up_at) {
+  if (connection_ && connection_->trouble() != Trouble::kLost) return {};
+  while (true) {
+    if (stop_.stopped()) return closing();
+    auto connected = reconnect();
+    if (connected || connected.error().code == ErrorCode::kInvalidArgument) return connected;
+    if (steady_clock::now() >= give_up_at) return connected;
+    back_off();
+  }
+}
+
+Result<Rows> Session::query(std::string_view sql, const Params& params) {
+  PIXMILL_CHECK(connection_.has_value());
+  auto rows = connection_->query(sql, params);
+  if (rows || rows.error().code != ErrorCode::kConflict) return rows;
+  Error error = std::move(rows).error();
+  error.code = ErrorCode::kInternal;
+  return std::unexpected(std::move(error));
+}
+
+std::unexpected<Error> Session::try_again() {
+  wants_again_ = true;
+  return fail(ErrorCode::kUnavailable, "the database is busy with the same rows");
+}
+
+Result<void> Session::begin(Durability durability, Time give_up_at) {
+  while (true) {
+    PIXMILL_RETURN_IF_ERROR(ensure_connected(give_up_at));
+    auto begun = connection_->execute(durability == Durability::kDurable ? kBegin : kBeginAsync);
+    if (begun) {
+      transaction_ = (*begun)[0].text(0);
+      return {};
+    }
+    if (!recover(give_up_at)) return std::unexpected(std::move(begun).error());
+  }
+}
+
+Result<void> Session::begin_snapshot(Time give_up_at) {
+  while (true) {
+    PIXMILL_RETURN_IF_ERROR(ensure_connected(give_up_at));
+    auto begun = connection_->execute(kBeginSnapshot);
+    if (begun) return {};
+    if (!recover(give_up_at)) return std::unexpected(std::move(begun).error());
+  }
+}
+
+bool Session::recover(Time give_up_at) {
+  const auto trouble = connection_ ? connection_->trouble() : Trouble::kLost;
+  if (trouble != Trouble::kLost && connection_) {
+    // Its own failure is one of the connection, which the next begin finds.
+    static_cast<void>(connection_->execute("ROLLBACK"));
+  }
+  const bool may_help = trouble == Trouble::kLost || trouble == Trouble::kTryAgain || wants_again_;
+  wants_again_ = false;
+  if (!may_help || stop_.stopped() || steady_clock::now() >= give_up_at) return false;
+  if (trouble == Trouble::kLost) connection_.reset();
+  back_off();
+  return true;
+}
+
+Result<bool> Session::commit() {
+  auto done = connection_->execute("COMMIT");
+  if (done) {
+    failures_ = 0;
+    if (connection_->last_command() == "COMMIT") return true;
+    return fail(ErrorCode::kInternal, "the transaction was rolled back by an earlier error");
+  }
+  if (connection_->trouble() == Trouble::kLost) return fate_of_commit();
+  const bool may_help = connection_->trouble() == Trouble::kTryAgain;
+  static_cast<void>(connection_->execute("ROLLBACK"));
+  if (!may_help) return std::unexpected(std::move(done).error());
+  back_off();
+  return false;
+}
+
+// "in progress": the server has not yet noticed that its client is gone. A number that it does not know, after a
+// failover that lost the last moments, is one that did not commit there.
+Result<bool> Session::fate_of_commit() {
+  const auto end = steady_clock::now() + options_.commit_patience;
+  const auto question = fmt::format("SELECT pg_xact_status('{}'::xid8)", transaction_);
+  while (true) {
+    PIXMILL_RETURN_IF_ERROR(ensure_connected(end));
+    auto answer = connection_->execute(question);
+    if (answer) {
+      const auto status = (*answer)[0].text(0);
+      if (status == "committed") return true;
+      if (status != "in progress") return false;
+    } else if (connection_->trouble() == Trouble::kPermanent) {
+      return false;
+    }
+    if (steady_clock::now() >= end || !stop_.pause(kUndecidedWait)) {
+      return fail(ErrorCode::kUnavailable, "the database is away, and what became of the last change is not known");
+    }
+  }
+}
+
+}  // namespace pixmill::db::pg

@@ -1,0 +1,203 @@
+// The two halves of the PostgreSQL store, blocking, each for one thread: Writer changes, Reader reads.
+// postgres_store.cc puts two Writers and a Reader on their threads. Private to src/jobs/postgres_*.cc and their tests.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/time.h"
+#include "db/postgres.h"
+#include "db/postgres_session.h"
+#include "jobs/claim_plan.h"
+#include "jobs/ingest_memory.h"
+#include "jobs/job_store.h"
+#include "jobs/model.h"
+#include "jobs/outbox.h"
+#include "jobs/postgres_statements.h"
+#include "jobs/postgres_store.h"
+#include "jobs/recipe_store.h"
+#include "jobs/stored_rows.h"
+#include "jobs/stored_values.h"
+
+namespace pixmill::jobs::postgres {
+
+using db::pg::Durability;
+using db::pg::Params;
+using db::pg::Session;
+
+// Inside a transaction of the session (postgres_rows.cc).
+enum class Lock : std::uint8_t { kNone, kForUpdate };
+[[nodiscard]] Result<StoredJob> load_job(Session& session, const JobId& id, Lock lock = Lock::kNone);      // kNotFound
+[[nodiscard]] Result<StoredJob> load_job(Session& session, std::int64_t job_no, Lock lock = Lock::kNone);  // kNotFound
+[[nodiscard]] Result<std::int64_t> job_number(Session& session, const JobId& id);                          // kNotFound
+// How many rows a statement touched.
+[[nodiscard]] Result<std::int64_t> run(Session& session, std::string_view sql, const Params& params);
+// The first column of every row.
+[[nodiscard]] Result<std::vector<std::int64_t>> numbers(Session& session, std::string_view sql, const Params& params);
+// Items first to last of a job, or those named (ascending), with their outputs and recipes.
+[[nodiscard]] Result<std::vector<Item>> load_items(Session& session, std::int64_t job_no, std::uint64_t first,
+                                                   std::uint64_t last);
+[[nodiscard]] Result<std::vector<Item>> load_items(Session& session, std::int64_t job_no,
+                                                   const std::vector<std::int64_t>& items);
+[[nodiscard]] Result<std::map<std::uint64_t, std::vector<Output>>> load_outputs(Session& session, std::int64_t job_no,
+                                                                                const std::vector<std::int64_t>& items);
+[[nodiscard]] Result<std::vector<Row>> load_rows(Session& session, std::int64_t job_no, RowRange range);
+
+// Leases as three arrays, in the order in which their rows are locked.
+struct LeaseArrays {
+  explicit LeaseArrays(std::vector<Lease> leases);
+  std::vector<std::int64_t> job_no, item, token;
+};
+
+class Writer {
+ public:
+  Writer(const Clock& clock, db::pg::SessionOptions session, db::pg::StopSignal& stop, const PostgresOptions& options)
+      : clock_(clock), session_(std::move(session), stop), options_(options) {}
+
+  // Gives back what the process before held that had the same data folder. What was leased.
+  [[nodiscard]] Result<std::vector<ClaimedItem>> start();
+
+  [[nodiscard]] Result<void> create_job(const NewJob& job);
+  // Reads a slice of what an interrupted ingest had appended; true when there is more to read before append_rows.
+  [[nodiscard]] Result<bool> remember_names(const JobId& id);
+  // Appends rows[from …] up to a bounded number of items; where to go on. `from` itself: remember_names() first.
+  [[nodiscard]] Result<std::size_t> append_rows(const JobId& id, const std::vector<std::string>& columns,
+                                                const std::vector<NewRow>& rows, std::size_t from);
+  [[nodiscard]] Result<void> finish_ingest(const JobId& id);
+  [[nodiscard]] Result<void> reject_job(const JobId& id, const Error& why);
+
+  [[nodiscard]] Result<Claim> claim(const ClaimRequest& request);
+  [[nodiscard]] Result<std::vector<Lease>> renew(const std::vector<Lease>& leases, milliseconds lease);
+  [[nodiscard]] Result<void> release(const std::vector<Lease>& leases, std::optional<TimePoint> ready_at);
+  // At most kOutcomesMax.
+  [[nodiscard]] Result<FinishReport> finish(const std::vector<ItemOutcome>& outcomes);
+  [[nodiscard]] Result<JobStore::RescueReport> rescue();
+
+  [[nodiscard]] Result<Job> cancel(const JobId& id);
+  // The first chunk of a retry; true when more of it is to be done by reopen_more().
+  [[nodiscard]] Result<bool> retry(const JobId& id, const RetryFilter& filter);
+  [[nodiscard]] Result<bool> reopen_more(const JobId& id);
+  [[nodiscard]] Result<void> replace_headers(const JobId& id, const std::vector<OriginHeader>& headers);
+  [[nodiscard]] Result<Job> job(const JobId& id);
+
+  [[nodiscard]] Result<Outbox::Due> claim_deliveries(const DeliveryClaim& request);
+  [[nodiscard]] Result<void> record_delivery(const DeliveryResult& result);
+  [[nodiscard]] Result<void> resend(const std::string& event_id);
+  [[nodiscard]] Result<void> set_setting(const std::string& name, const std::string& value);
+  [[nodiscard]] Result<void> set_setting_once(const std::string& name, const std::string& value);
+
+  [[nodiscard]] Result<RecipeSaved> save_recipe(const std::string& name, const std::string& text);
+  [[nodiscard]] Result<void> remove_recipe(const std::string& name);
+
+ private:
+  struct Chunk;
+  struct Held;
+  struct Appended {
+    std::int64_t job_no = 0;
+    std::size_t next = 0;  // of the rows given
+    std::uint64_t last_row = 0;
+  };
+  using Finished = std::vector<JobId>;                    // jobs that ended in the transaction under way
+  using Changes = std::map<std::int64_t, CounterChange>;  // by job number
+
+  template <class Work>
+  std::invoke_result_t<Work&> transact(Durability durability, Work work) {
+    return session_.transact(durability, std::move(work));
+  }
+  [[nodiscard]] std::int64_t now_ms() const { return to_unix_ms(clock_.now()); }
+
+  // postgres_ingest.cc
+  [[nodiscard]] Result<StoredJob> ingesting_job(const JobId& id, Lock lock);
+  [[nodiscard]] Result<Appended> append_now(const JobId& id, const std::vector<std::string>& columns,
+                                            const std::vector<NewRow>& rows, std::size_t from);
+  [[nodiscard]] Result<void> remember_recipes(std::int64_t job_no, IngestMemory& memory);
+  [[nodiscard]] Result<void> add_row(Chunk& chunk, IngestMemory& memory, const NewRow& row) const;
+  [[nodiscard]] Result<std::optional<std::int64_t>> recipe_number(Chunk& chunk, IngestMemory& memory,
+                                                                  const NewRow& row) const;
+  [[nodiscard]] Result<void> match_leaders(std::int64_t job_no, Chunk& chunk);
+  [[nodiscard]] Result<void> insert_chunk(const StoredJob& stored, const Chunk& chunk);
+
+  // postgres_claims.cc
+  [[nodiscard]] Result<Claim> claim_now(const ClaimRequest& request);
+  [[nodiscard]] Result<std::vector<RunnableJob>> runnable_jobs(const ClaimRequest& request, Claim& claim);
+  [[nodiscard]] Result<std::vector<std::uint64_t>> ready_items(std::int64_t job_no, std::size_t limit);
+  [[nodiscard]] Result<void> lease_items(const std::vector<Pick>& picks, const ClaimRequest& request,
+                                         std::vector<ClaimedItem>& items);
+  [[nodiscard]] Result<void> describe_originals(std::vector<ClaimedItem>& items);
+  [[nodiscard]] Result<void> serve_jobs(const std::vector<Pick>& picks);
+  // Those of `leases` that are held go back to pending, or end with their job; how many.
+  [[nodiscard]] Result<std::uint64_t> give_back(std::vector<Lease> leases, std::int64_t not_before, Finished& finished);
+  [[nodiscard]] Result<bool> wake_more_followers();
+
+  // postgres_finish.cc
+  [[nodiscard]] Result<Held> record(const std::vector<ItemOutcome>& outcomes);
+  [[nodiscard]] Result<void> insert_outputs(const std::vector<const ItemOutcome*>& successes);
+  [[nodiscard]] Result<void> count_failures(const std::vector<const ItemOutcome*>& failures);
+  [[nodiscard]] Result<void> wake_followers(const Held& held);
+  // The last step of a transaction: the jobs' rows are locked from here on. Ends those that have nothing left.
+  [[nodiscard]] Result<void> count(const Changes& changes, Finished& finished);
+  [[nodiscard]] Result<void> end_if_done(std::int64_t job_no, Finished& finished);
+  [[nodiscard]] Result<void> write_event(std::int64_t job_no, const Job& job);
+
+  // postgres_control.cc
+  [[nodiscard]] Result<std::int64_t> cancel_pending(std::int64_t job_no, Finished& finished);
+  [[nodiscard]] Result<bool> reopen_chunk(std::int64_t job_no, Finished& finished);
+  [[nodiscard]] Result<std::int64_t> reopen_items(const StoredJob& stored, const db::pg::Rows& failed);
+  [[nodiscard]] Result<std::map<std::int64_t, ItemState>> originals(std::int64_t job_no,
+                                                                    const std::vector<std::int64_t>& items);
+  [[nodiscard]] Result<bool> rescue_leases(JobStore::RescueReport& report);
+  [[nodiscard]] Result<bool> rescue_cancelling(JobStore::RescueReport& report);
+  [[nodiscard]] Result<bool> rescue_reopening(JobStore::RescueReport& report);
+
+  const Clock& clock_;
+  Session session_;
+  PostgresOptions options_;
+  IngestMemories memories_;
+  // How far append_rows said it was, by job number. Appending does not wait for the server's disk, so a crash of the
+  // server may take back what the reader of the table is already beyond: then the table is read again.
+  std::map<std::int64_t, std::uint64_t> rows_told_;
+};
+
+class Reader {
+ public:
+  Reader(db::pg::SessionOptions session, db::pg::StopSignal& stop, const PostgresOptions& options)
+      : session_(std::move(session), stop), master_key_(options.master_key), server_(options.server) {}
+
+  [[nodiscard]] Result<Job> job(const JobId& id);
+  [[nodiscard]] Result<std::vector<OriginHeader>> headers(const JobId& id);
+  [[nodiscard]] Result<std::vector<NamedRecipe>> row_names(const JobId& id);
+  [[nodiscard]] Result<std::optional<Job>> job_by_digest(const std::string& digest);
+  [[nodiscard]] Result<JobPage> jobs(const JobQuery& query);
+  [[nodiscard]] Result<std::vector<Job>> unfinished_ingests();
+  [[nodiscard]] Result<ItemPage> items(const JobId& id, const ItemQuery& query);
+  [[nodiscard]] Result<std::vector<Row>> rows(const JobId& id, RowRange range);
+  [[nodiscard]] Result<std::vector<FailureGroup>> failures(const JobId& id);
+  [[nodiscard]] Result<std::vector<std::string>> unreferenced(const std::vector<std::string>& keys);
+  [[nodiscard]] Result<JobStore::QueueDepth> depth();
+  [[nodiscard]] Result<void> ping();
+  [[nodiscard]] Result<std::vector<Delivery>> deliveries(const JobId& id);
+  [[nodiscard]] Result<std::uint64_t> open_deliveries();
+  [[nodiscard]] Result<std::optional<std::string>> setting(const std::string& name);
+  [[nodiscard]] Result<std::vector<SavedRecipe>> saved_recipes();
+
+ private:
+  template <class Work>
+  std::invoke_result_t<Work&> snapshot(Work work) {
+    return session_.snapshot(std::move(work));
+  }
+  [[nodiscard]] Result<std::vector<std::int64_t>> items_with_error(std::int64_t job_no, const ItemQuery& query);
+  [[nodiscard]] Result<std::uint64_t> count_matching(const StoredJob& stored, const ItemQuery& query);
+
+  Session session_;
+  std::string master_key_;
+  std::string server_;
+};
+
+}  // namespace pixmill::jobs::postgres

@@ -1,0 +1,334 @@
+// Every statement of the PostgreSQL store. postgres_plans_test.cc checks the plan of those that meet large tables: none
+// may walk one. Batches travel as arrays, one element per row, in the order of unnest's aliases.
+//
+// Locks are taken in one order, so that processes wait for each other and never in a circle: a note of `reopenings` or
+// `leaders_due`, items by (job_no, item), `failure_counts` by (job_no, error_code), jobs by job_no. Whoever holds a job
+// and wants its items takes only those that nobody holds (SKIP LOCKED).
+#pragma once
+
+#include <string_view>
+
+#include "jobs/stored_rows.h"
+
+namespace pixmill::jobs::postgres {
+
+// --- A job by itself ---
+inline constexpr std::string_view kJobNumber = "SELECT job_no FROM jobs WHERE id = $1";
+inline constexpr std::string_view kJobById = "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE id = $1";
+inline constexpr std::string_view kJobByIdLocked = "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE id = $1 FOR UPDATE";
+inline constexpr std::string_view kJobByNumber = "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no = $1";
+inline constexpr std::string_view kJobByNumberLocked =
+    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no = $1 FOR UPDATE";
+inline constexpr std::string_view kJobByDigest =
+    "SELECT " PIXMILL_JOB_COLUMNS
+    " FROM jobs WHERE source_digest = $1 AND source_digest <> '' ORDER BY job_no DESC LIMIT 1";
+
+// --- Ingest ---
+inline constexpr std::string_view kInsertJob =
+    "INSERT INTO jobs (id, state, origin, priority, name, recipe, webhook_url, headers, name_template, blob_prefix, "
+    "source_path, source_digest, url_column, invalid_rows, created_at, recipe_name, overrides, ingest_by) "
+    "VALUES ($1, 'ingesting', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) "
+    "ON CONFLICT (id) DO NOTHING RETURNING job_no";
+inline constexpr std::string_view kInsertRowNames =
+    "INSERT INTO job_row_names (job_no, written, recipe, name) "
+    "SELECT $1, n.* FROM unnest($2::text[], $3::text[], $4::text[]) AS n";
+inline constexpr std::string_view kRowNames =
+    "SELECT written, recipe, name FROM job_row_names WHERE job_no = $1 ORDER BY written";
+inline constexpr std::string_view kInsertRecipes =
+    "INSERT INTO job_recipes (job_no, recipe_no, recipe, name) "
+    "SELECT $1, r.* FROM unnest($2::bigint[], $3::text[], $4::text[]) AS r";
+inline constexpr std::string_view kRecipesOfJob =
+    "SELECT recipe_no, recipe, name FROM job_recipes WHERE job_no = $1 ORDER BY recipe_no";
+inline constexpr std::string_view kInsertRows =
+    "INSERT INTO rows (job_no, row_no, cells, problem, first_item, item_count) "
+    "SELECT $1, r.* FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[]) AS r";
+inline constexpr std::string_view kInsertItems =
+    "INSERT INTO items (job_no, item, row_no, position, url, stem, same_as, not_before, recipe_no) SELECT $1, i.* FROM "
+    "unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], "
+    "$9::bigint[]) AS i";
+// The first items with addresses that come again. Locked, so that none ends before those that wait for it can be seen.
+inline constexpr std::string_view kLeaders =
+    "SELECT item, url, state, recipe_no FROM items WHERE job_no = $1 AND item = ANY($2::bigint[]) ORDER BY item FOR "
+    "SHARE";
+inline constexpr std::string_view kNamesAfter =
+    "SELECT item, url, stem, same_as, recipe_no FROM items WHERE job_no = $1 AND item > $2 ORDER BY item LIMIT $3";
+// Nothing when the job was cancelled meanwhile, or somebody else appended.
+inline constexpr std::string_view kCountRows =
+    "UPDATE jobs SET row_count = $2, invalid = invalid + $3, total = total + $4, remaining = remaining + $4, "
+    "row_recipes = $5, column_names = CASE WHEN $6 = '' THEN column_names ELSE $6 END "
+    "WHERE job_no = $1 AND state = 'ingesting' AND row_count = $7";
+inline constexpr std::string_view kSetState = "UPDATE jobs SET state = $2 WHERE job_no = $1";
+inline constexpr std::string_view kNoteRejection =
+    "UPDATE jobs SET state = 'cancelling', error_code = $2, error_message = $3 WHERE job_no = $1";
+
+// --- Recipes that users gave names to ---
+inline constexpr std::string_view kLockRecipes = "LOCK TABLE recipes IN SHARE ROW EXCLUSIVE MODE";
+inline constexpr std::string_view kLatestRecipe =
+    "SELECT name, version, recipe, created_at, removed FROM recipes WHERE name = $1 ORDER BY version DESC LIMIT 1";
+inline constexpr std::string_view kMeasureRecipes =
+    "SELECT count(*), coalesce(sum(octet_length(recipe)), 0)::bigint FROM recipes";
+inline constexpr std::string_view kInsertSavedRecipe =
+    "INSERT INTO recipes (name, version, recipe, created_at) VALUES ($1, $2, $3, $4)";
+inline constexpr std::string_view kRemoveRecipe = "UPDATE recipes SET removed = 1 WHERE name = $1 AND removed = 0";
+inline constexpr std::string_view kSavedRecipes =
+    "SELECT name, version, recipe, created_at, removed FROM recipes ORDER BY name COLLATE \"C\", version";
+
+// --- Claims ---
+// Jobs that may have something, in the order of service: whether they have, and when their next retry falls due. $2 is
+// now; a retry beyond $3 is further away than any policy sets: left from before the clock was put back.
+inline constexpr std::string_view kRunnableJobs =
+    "SELECT j.job_no, j.priority, coalesce("
+    "(SELECT i.item FROM items AS i WHERE i.job_no = j.job_no AND i.state = 'pending' AND i.not_before BETWEEN 0 AND "
+    "$2 "
+    "ORDER BY i.not_before, i.item LIMIT 1), "
+    "(SELECT i.item FROM items AS i WHERE i.job_no = j.job_no AND i.state = 'pending' AND i.not_before > $3 "
+    "ORDER BY i.not_before, i.item LIMIT 1)), "
+    "(SELECT i.not_before FROM items AS i WHERE i.job_no = j.job_no AND i.state = 'pending' AND i.not_before > 0 "
+    "ORDER BY i.not_before, i.item LIMIT 1) "
+    "FROM jobs AS j WHERE j.state IN ('ingesting', 'running') AND j.remaining > j.leased AND ($1 = '' OR j.id = $1) "
+    "ORDER BY j.priority DESC, j.turn, j.job_no";
+// Retries that are due come first: others of their job can wait, they have waited already. An item that another process
+// is about to take is passed over.
+inline constexpr std::string_view kReadyItems =
+    "SELECT item FROM (SELECT item FROM items WHERE job_no = $1 AND state = 'pending' AND not_before BETWEEN 1 AND $2 "
+    "ORDER BY not_before, item LIMIT $4 FOR UPDATE SKIP LOCKED) AS due UNION ALL "
+    "SELECT item FROM (SELECT item FROM items WHERE job_no = $1 AND state = 'pending' AND not_before = 0 "
+    "ORDER BY item LIMIT $4 FOR UPDATE SKIP LOCKED) AS fresh UNION ALL "
+    "SELECT item FROM (SELECT item FROM items WHERE job_no = $1 AND state = 'pending' AND not_before > $3 "
+    "ORDER BY not_before, item LIMIT $4 FOR UPDATE SKIP LOCKED) AS stranded LIMIT $4";
+// Columns 0 to 8 are the item's, 9 its job's id, 10 its recipe, 11 to 14 those of the item it waited for.
+inline constexpr std::string_view kLeaseItems =
+    "WITH leased AS (UPDATE items AS i SET state = 'leased', token = i.token + 1, leased_until = $3, leased_by = $4, "
+    "leased_on = $5, not_before = NULL "
+    "FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS p(job_no, item, at) "
+    "WHERE i.job_no = p.job_no AND i.item = p.item AND i.state = 'pending' "
+    "RETURNING i.job_no, i.item, i.token, i.row_no, i.position, i.url, i.stem, i.attempts, i.engine_crashes, "
+    "i.same_as, i.recipe_no, p.at) "
+    "SELECT l.job_no, l.item, l.token, l.row_no, l.position, l.url, l.stem, l.attempts, l.engine_crashes, j.id, "
+    "r.recipe, o.item, o.state, o.bytes_in, o.error_code, o.error_message "
+    "FROM leased AS l JOIN jobs AS j ON j.job_no = l.job_no "
+    "LEFT JOIN job_recipes AS r ON r.job_no = l.job_no AND r.recipe_no = l.recipe_no "
+    "LEFT JOIN items AS o ON o.job_no = l.job_no AND o.item = l.same_as ORDER BY l.at";
+// Jobs that gave items out; those that were cancelled meanwhile are missing from the answer.
+inline constexpr std::string_view kServeJobs =
+    "WITH locked AS MATERIALIZED (SELECT j.job_no, p.items FROM unnest($1::bigint[], $2::bigint[]) AS p(job_no, items) "
+    "JOIN jobs AS j ON j.job_no = p.job_no ORDER BY j.job_no FOR NO KEY UPDATE OF j) "
+    "UPDATE jobs SET leased = jobs.leased + l.items, turn = nextval('turns'), "
+    "started_at = coalesce(jobs.started_at, $3) FROM locked AS l "
+    "WHERE jobs.job_no = l.job_no AND jobs.state IN ('ingesting', 'running')";
+inline constexpr std::string_view kRenew =
+    "UPDATE items AS i SET leased_until = $4 "
+    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS p(job_no, item, token) "
+    "WHERE i.job_no = p.job_no AND i.item = p.item AND i.state = 'leased' AND i.token = p.token "
+    "RETURNING i.job_no, i.item, i.token";
+inline constexpr std::string_view kCancellingAmong =
+    "SELECT job_no FROM jobs WHERE job_no = ANY($1::bigint[]) AND state = 'cancelling'";
+// Back to pending at $4, or cancelled with the job at $5.
+inline constexpr std::string_view kGiveBack =
+    "UPDATE items AS i SET state = CASE j.state WHEN 'cancelling' THEN 'cancelled' ELSE 'pending' END, "
+    "not_before = CASE j.state WHEN 'cancelling' THEN NULL ELSE $4 END, "
+    "finished_at = CASE j.state WHEN 'cancelling' THEN $5 END, leased_until = NULL, leased_by = NULL, leased_on = NULL "
+    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS p(job_no, item, token) "
+    "JOIN jobs AS j ON j.job_no = p.job_no "
+    "WHERE i.job_no = p.job_no AND i.item = p.item AND i.state = 'leased' AND i.token = p.token "
+    "RETURNING i.job_no, i.state";
+inline constexpr std::string_view kExpiredLeases =
+    "SELECT job_no, item, token FROM items WHERE state = 'leased' AND leased_until <= $1 "
+    "ORDER BY leased_until LIMIT $2 FOR UPDATE SKIP LOCKED";
+inline constexpr std::string_view kStrandedLeases =
+    "SELECT job_no, item, token FROM items WHERE state = 'leased' AND leased_until > $1 "
+    "ORDER BY leased_until LIMIT $2 FOR UPDATE SKIP LOCKED";
+// Of the process that held this server's data folder before. Few are leased at a time, in the whole fleet.
+inline constexpr std::string_view kLeasesOfServer =
+    "SELECT i.job_no, i.item, i.token, i.row_no, i.position, i.url, i.stem, i.attempts, i.engine_crashes, j.id, "
+    "i.same_as FROM items AS i JOIN jobs AS j ON j.job_no = i.job_no "
+    "WHERE i.state = 'leased' AND i.leased_until > 0 AND i.leased_on = $1 ORDER BY i.leased_until FOR UPDATE OF i SKIP "
+    "LOCKED";
+
+// --- Outcomes ---
+// A success has bytes ($8) and no error, a failure is tried again (pending, $5), over (failed) or, when its job is
+// being cancelled, not tried again.
+inline constexpr std::string_view kRecord =
+    "UPDATE items AS i SET "
+    "state = CASE WHEN p.state = 'pending' AND j.state = 'cancelling' THEN 'cancelled' ELSE p.state END, "
+    "not_before = CASE WHEN j.state = 'cancelling' THEN NULL ELSE p.not_before END, "
+    "finished_at = CASE WHEN p.state = 'pending' AND j.state <> 'cancelling' THEN NULL ELSE $13 END, "
+    "leased_until = NULL, leased_by = NULL, leased_on = NULL, attempts = i.attempts + 1, "
+    "engine_crashes = i.engine_crashes + p.crashes, error_code = p.error_code, error_message = p.error_message, "
+    "bytes_in = coalesce(p.bytes_in, i.bytes_in), fetch_ms = p.fetch_ms, transform_ms = p.transform_ms, "
+    "store_ms = p.store_ms "
+    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], "
+    "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) AS p(job_no, item, token, state, "
+    "not_before, error_code, error_message, bytes_in, crashes, fetch_ms, transform_ms, store_ms) "
+    "JOIN jobs AS j ON j.job_no = p.job_no "
+    "WHERE i.job_no = p.job_no AND i.item = p.item AND i.state = 'leased' AND i.token = p.token "
+    "RETURNING i.job_no, i.item, i.state";
+inline constexpr std::string_view kInsertOutputs =
+    "INSERT INTO outputs (job_no, item, position, rendition, key, key_hash, bytes, width_px, height_px, format, "
+    "quality, "
+    "sha256, note) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], "
+    "$6::bigint[], "
+    "$7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::text[])";
+inline constexpr std::string_view kCountFailures =
+    "INSERT INTO failure_counts AS f (job_no, error_code, count, example) "
+    "SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) "
+    "ON CONFLICT (job_no, error_code) DO UPDATE SET count = f.count + excluded.count";
+// Of each finished item wakes at most $3 of those that wait for it, and notes the ones for which more may wait.
+inline constexpr std::string_view kWakeFollowers =
+    "WITH woken AS (UPDATE items AS i SET not_before = 0 "
+    "FROM unnest($1::bigint[], $2::bigint[]) AS p(job_no, item) CROSS JOIN LATERAL "
+    "(SELECT f.item FROM items AS f WHERE f.job_no = p.job_no AND f.same_as = p.item AND f.state = 'pending' AND "
+    "f.not_before IS NULL ORDER BY f.item LIMIT $3) AS w "
+    "WHERE i.job_no = p.job_no AND i.item = w.item AND i.state = 'pending' AND i.not_before IS NULL "
+    "RETURNING i.job_no, i.same_as) "
+    "INSERT INTO leaders_due (job_no, item) SELECT job_no, same_as FROM woken GROUP BY job_no, same_as "
+    "HAVING count(*) >= $3 ON CONFLICT DO NOTHING";
+inline constexpr std::string_view kLeaderDue =
+    "SELECT job_no, item FROM leaders_due ORDER BY job_no, item LIMIT 1 FOR UPDATE SKIP LOCKED";
+inline constexpr std::string_view kWakeMore =
+    "UPDATE items AS i SET not_before = 0 FROM (SELECT f.item FROM items AS f WHERE f.job_no = $1 AND f.same_as = $2 "
+    "AND "
+    "f.state = 'pending' AND f.not_before IS NULL ORDER BY f.item LIMIT $3) AS w "
+    "WHERE i.job_no = $1 AND i.item = w.item AND i.state = 'pending' AND i.not_before IS NULL";
+inline constexpr std::string_view kForgetLeader = "DELETE FROM leaders_due WHERE job_no = $1 AND item = $2";
+// The last lock of a transaction.
+inline constexpr std::string_view kCountChanges =
+    "WITH locked AS MATERIALIZED (SELECT p.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], "
+    "$5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) AS p(job_no, leased, remaining, succeeded, failed, "
+    "cancelled, bytes_in, bytes_out) JOIN jobs AS j ON j.job_no = p.job_no ORDER BY j.job_no FOR NO KEY UPDATE OF j) "
+    "UPDATE jobs SET leased = jobs.leased + l.leased, remaining = jobs.remaining + l.remaining, "
+    "succeeded = jobs.succeeded + l.succeeded, failed = jobs.failed + l.failed, "
+    "cancelled = jobs.cancelled + l.cancelled, bytes_in = jobs.bytes_in + l.bytes_in, "
+    "bytes_out = jobs.bytes_out + l.bytes_out FROM locked AS l WHERE jobs.job_no = l.job_no "
+    "RETURNING jobs.job_no, jobs.remaining";
+
+// --- The end of a job ---
+inline constexpr std::string_view kEndJob = "UPDATE jobs SET state = $2, finished_at = $3 WHERE job_no = $1";
+inline constexpr std::string_view kInsertEvent =
+    "INSERT INTO events (event_id, job_no, generation, terminal, type, body, created_at) "
+    "VALUES ($1, $2, $3, 1, $4, $5, $6) RETURNING event_no";
+inline constexpr std::string_view kInsertDelivery =
+    "INSERT INTO deliveries (event_id, event_no, url, origin, state, due_at) VALUES ($1, $2, $3, $4, 'pending', $5)";
+// Heard by every process when the transaction has committed.
+inline constexpr std::string_view kNotifyEvent = "SELECT pg_notify('pixmill_events', '')";
+
+// --- Control ---
+inline constexpr std::string_view kCancelPending =
+    "UPDATE items AS i SET state = 'cancelled', not_before = NULL, finished_at = $2 FROM (SELECT item FROM items WHERE "
+    "job_no = $1 AND state = 'pending' ORDER BY not_before, item LIMIT $3 FOR UPDATE SKIP LOCKED) AS p "
+    "WHERE i.job_no = $1 AND i.item = p.item";
+inline constexpr std::string_view kCancellingJob =
+    "SELECT job_no FROM jobs WHERE state = 'cancelling' AND job_no > $1 ORDER BY job_no LIMIT 1 FOR UPDATE SKIP LOCKED";
+inline constexpr std::string_view kReplaceHeaders = "UPDATE jobs SET headers = $2 WHERE job_no = $1";
+inline constexpr std::string_view kReopenJob =
+    "UPDATE jobs SET generation = generation + 1, state = 'running', finished_at = NULL WHERE job_no = $1";
+inline constexpr std::string_view kNoteReopening =
+    "INSERT INTO reopenings (job_no, error_code, after_item) VALUES ($1, $2, 0)";
+inline constexpr std::string_view kIsReopening = "SELECT 1 FROM reopenings WHERE job_no = $1";
+inline constexpr std::string_view kReopening =
+    "SELECT error_code, after_item FROM reopenings WHERE job_no = $1 FOR UPDATE";
+inline constexpr std::string_view kReopeningDue = "SELECT job_no FROM reopenings LIMIT 1 FOR UPDATE SKIP LOCKED";
+inline constexpr std::string_view kAdvanceReopening = "UPDATE reopenings SET after_item = $2 WHERE job_no = $1";
+inline constexpr std::string_view kForgetReopening = "DELETE FROM reopenings WHERE job_no = $1";
+inline constexpr std::string_view kFailedAfter =
+    "SELECT item, error_code, same_as FROM items WHERE job_no = $1 AND state = 'failed' AND item > $2 "
+    "ORDER BY item LIMIT $3";
+inline constexpr std::string_view kFailedByCodeAfter =
+    "SELECT item, error_code, same_as FROM items WHERE job_no = $1 AND error_code = $4 AND error_code <> '' AND "
+    "state = 'failed' AND item > $2 ORDER BY item LIMIT $3";
+inline constexpr std::string_view kReopenItems =
+    "UPDATE items AS i SET state = 'pending', generation = $5, same_as = p.same_as, not_before = p.not_before, "
+    "attempts = 0, engine_crashes = 0, error_code = '', error_message = '', fetch_ms = 0, transform_ms = 0, "
+    "store_ms = 0, finished_at = NULL "
+    "FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS p(item, same_as, not_before) "
+    "WHERE i.job_no = $1 AND i.item = p.item";
+inline constexpr std::string_view kUncountFailures =
+    "UPDATE failure_counts AS f SET count = f.count - p.count "
+    "FROM unnest($2::text[], $3::bigint[]) AS p(error_code, count) "
+    "WHERE f.job_no = $1 AND f.error_code = p.error_code";
+inline constexpr std::string_view kForgetNoFailures = "DELETE FROM failure_counts WHERE job_no = $1 AND count <= 0";
+
+// --- Reading ---
+inline constexpr std::string_view kJobsBefore =
+    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no < $1 ORDER BY job_no DESC LIMIT $2";
+inline constexpr std::string_view kJobsInStateBefore =
+    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE state = $3 AND job_no < $1 ORDER BY job_no DESC LIMIT $2";
+inline constexpr std::string_view kCountJobs = "SELECT count(*) FROM jobs";
+inline constexpr std::string_view kCountJobsInState = "SELECT count(*) FROM jobs WHERE state = $1";
+inline constexpr std::string_view kUnfinishedIngests =
+    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE state = 'ingesting' AND ingest_by = $1 ORDER BY job_no";
+inline constexpr std::string_view kItemRange =
+    "SELECT " PIXMILL_ITEM_COLUMNS " FROM items WHERE job_no = $1 AND item BETWEEN $2 AND $3 ORDER BY item";
+inline constexpr std::string_view kItemsAmong =
+    "SELECT " PIXMILL_ITEM_COLUMNS " FROM items WHERE job_no = $1 AND item = ANY($2::bigint[]) ORDER BY item";
+inline constexpr std::string_view kOutputRange = "SELECT " PIXMILL_OUTPUT_COLUMNS
+                                                 " FROM outputs WHERE job_no = $1 AND item BETWEEN $2 AND $3 "
+                                                 "ORDER BY item, position";
+inline constexpr std::string_view kOutputsAmong =
+    "SELECT " PIXMILL_OUTPUT_COLUMNS
+    " FROM outputs WHERE job_no = $1 AND item = ANY($2::bigint[]) ORDER BY item, position";
+inline constexpr std::string_view kRecipesAmong =
+    "SELECT recipe_no, recipe, name FROM job_recipes WHERE job_no = $1 AND recipe_no = ANY($2::bigint[])";
+inline constexpr std::string_view kItemsInState =
+    "SELECT item FROM items WHERE job_no = $1 AND state = $5 AND item > $2 ORDER BY item LIMIT $3 OFFSET $4";
+inline constexpr std::string_view kItemsInStateWithError =
+    "SELECT item FROM items WHERE job_no = $1 AND error_code = $6 AND error_code <> '' AND state = $5 AND item > $2 "
+    "ORDER BY item LIMIT $3 OFFSET $4";
+inline constexpr std::string_view kCountInStateWithError =
+    "SELECT count(*) FROM items WHERE job_no = $1 AND error_code = $2 AND error_code <> '' AND state = $3";
+// Not more than a row beyond $4 bytes of cells: the whole answer is in memory at once.
+inline constexpr std::string_view kRowsAfter =
+    "SELECT row_no, cells, problem, first_item, item_count FROM (SELECT r.*, coalesce(sum(octet_length(r.cells)) OVER "
+    "(ORDER BY r.row_no ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS bytes_before FROM (SELECT row_no, "
+    "cells, "
+    "problem, first_item, item_count FROM rows WHERE job_no = $1 AND row_no > $2 ORDER BY row_no LIMIT $3) AS r) AS w "
+    "WHERE bytes_before < $4 ORDER BY row_no";
+inline constexpr std::string_view kFailureGroups =
+    "SELECT error_code, count, example FROM failure_counts WHERE job_no = $1 ORDER BY count DESC, error_code COLLATE "
+    "\"C\"";
+inline constexpr std::string_view kFailureCount =
+    "SELECT count FROM failure_counts WHERE job_no = $1 AND error_code = $2";
+inline constexpr std::string_view kUnreferenced =
+    "SELECT k.key FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS k(key, hash, at) LEFT JOIN LATERAL "
+    "(SELECT 1 AS found FROM outputs AS o WHERE o.key_hash = k.hash AND o.key = k.key LIMIT 1) AS f ON true "
+    "WHERE f.found IS NULL ORDER BY k.at";
+inline constexpr std::string_view kDepth =
+    "SELECT coalesce(sum(remaining - leased), 0)::bigint, coalesce(sum(leased), 0)::bigint FROM jobs "
+    "WHERE state IN ('ingesting', 'running', 'paused', 'cancelling')";
+inline constexpr std::string_view kPing = "SELECT job_no FROM jobs LIMIT 1";
+
+// --- Outbox and settings ---
+inline constexpr std::string_view kDueDeliveries =
+    "SELECT d.event_id, d.url, d.attempts, d.token, e.type, e.body, j.id FROM deliveries AS d "
+    "JOIN events AS e ON e.event_id = d.event_id JOIN jobs AS j ON j.job_no = e.job_no "
+    "WHERE d.state IN ('pending', 'leased') AND d.due_at <= $1 AND d.origin <> ALL($3::text[]) "
+    "ORDER BY d.due_at, d.event_no LIMIT $2 FOR UPDATE OF d SKIP LOCKED";
+inline constexpr std::string_view kStrandedDeliveries =
+    "UPDATE deliveries SET due_at = 0 WHERE state IN ('pending', 'leased') AND due_at > $1";
+inline constexpr std::string_view kNextDelivery =
+    "SELECT due_at FROM deliveries WHERE state IN ('pending', 'leased') AND origin <> ALL($1::text[]) "
+    "ORDER BY due_at, event_no LIMIT 1";
+inline constexpr std::string_view kOpenDeliveries =
+    "SELECT count(*) FROM deliveries WHERE state IN ('pending', 'leased') AND due_at >= 0";
+inline constexpr std::string_view kLeaseDeliveries =
+    "UPDATE deliveries SET state = 'leased', due_at = $2, attempts = attempts + 1, token = token + 1 "
+    "WHERE event_id = ANY($1::text[])";
+inline constexpr std::string_view kRecordDelivery =
+    "UPDATE deliveries SET state = $3, due_at = $4 WHERE event_id = $1 AND state = 'leased' AND token = $2";
+inline constexpr std::string_view kInsertAttempt =
+    "INSERT INTO delivery_attempts (event_id, attempt, at, http_status, error, answer, elapsed_ms) "
+    "SELECT event_id, attempts, $2, $3, $4, $5, $6 FROM deliveries WHERE event_id = $1";
+inline constexpr std::string_view kResend =
+    "UPDATE deliveries SET state = 'pending', due_at = $2, token = token + 1 WHERE event_id = $1";
+inline constexpr std::string_view kDeliveriesOfJob =
+    "SELECT d.event_id, e.type, d.url, d.state, d.due_at FROM jobs AS j JOIN events AS e ON e.job_no = j.job_no "
+    "JOIN deliveries AS d ON d.event_id = e.event_id WHERE j.id = $1 ORDER BY e.event_no";
+inline constexpr std::string_view kAttemptsOfDelivery =
+    "SELECT attempt, at, http_status, error, elapsed_ms FROM delivery_attempts WHERE event_id = $1 ORDER BY attempt";
+inline constexpr std::string_view kSetting = "SELECT value FROM settings WHERE name = $1";
+inline constexpr std::string_view kSetSetting =
+    "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+inline constexpr std::string_view kSetSettingOnce =
+    "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+
+}  // namespace pixmill::jobs::postgres

@@ -1,0 +1,178 @@
+// The verbs of a store, put on its threads: each is a plain function that returns the thread's task, whose work is a
+// named closure that owns its arguments. Threads has intake(work), work(work) and read(work), which run work(Writer&)
+// or work(Reader&) on a thread of its own. Private to src/jobs/{sqlite,postgres}_store.cc.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/task.h"
+#include "jobs/job_store.h"
+#include "jobs/outbox.h"
+#include "jobs/recipe_store.h"
+#include "jobs/stored_values.h"
+
+namespace pixmill::jobs {
+
+template <class Threads>
+class ThreadedStore final : public JobStore, public Outbox, public RecipeStore {
+ public:
+  explicit ThreadedStore(std::unique_ptr<Threads> threads) : threads_(std::move(threads)) {}
+
+  Task<Result<void>> create_job(NewJob job) override {
+    return threads_->intake([job = std::move(job)](auto& writer) { return writer.create_job(job); });
+  }
+  Task<Result<void>> append_rows(JobId job, std::vector<std::string> columns, std::vector<NewRow> rows) override {
+    auto chunk = std::make_shared<const Chunk>(Chunk{job, std::move(columns), std::move(rows)});
+    return append(std::move(chunk));
+  }
+  Task<Result<void>> finish_ingest(JobId job) override {
+    return threads_->intake([job](auto& writer) { return writer.finish_ingest(job); });
+  }
+  Task<Result<void>> reject_job(JobId job, Error why) override {
+    return threads_->intake([job, why = std::move(why)](auto& writer) { return writer.reject_job(job, why); });
+  }
+
+  Task<Result<Claim>> claim(ClaimRequest request) override {
+    return threads_->work([request = std::move(request)](auto& writer) { return writer.claim(request); });
+  }
+  Task<Result<std::vector<Lease>>> renew(std::vector<Lease> leases, milliseconds lease) override {
+    return threads_->work([leases = std::move(leases), lease](auto& writer) { return writer.renew(leases, lease); });
+  }
+  Task<Result<void>> release(std::vector<Lease> leases, std::optional<TimePoint> ready_at) override {
+    return threads_->work(
+        [leases = std::move(leases), ready_at](auto& writer) { return writer.release(leases, ready_at); });
+  }
+  Task<Result<FinishReport>> finish(std::vector<ItemOutcome> outcomes) override {
+    return threads_->work([outcomes = std::move(outcomes)](auto& writer) { return writer.finish(outcomes); });
+  }
+  Task<Result<RescueReport>> rescue() override {
+    return threads_->work([](auto& writer) { return writer.rescue(); });
+  }
+
+  Task<Result<Job>> cancel(JobId job) override {
+    return threads_->intake([job](auto& writer) { return writer.cancel(job); });
+  }
+  Task<Result<Job>> retry(JobId job, RetryFilter filter) override { return reopen(job, std::move(filter)); }
+
+  Task<Result<void>> replace_headers(JobId job, std::vector<OriginHeader> headers) override {
+    return threads_->intake(
+        [job, headers = std::move(headers)](auto& writer) { return writer.replace_headers(job, headers); });
+  }
+
+  Task<Result<Job>> job(JobId job) override {
+    return threads_->read([job](auto& reader) { return reader.job(job); });
+  }
+  Task<Result<std::vector<OriginHeader>>> headers(JobId job) override {
+    return threads_->read([job](auto& reader) { return reader.headers(job); });
+  }
+  Task<Result<std::vector<NamedRecipe>>> row_names(JobId job) override {
+    return threads_->read([job](auto& reader) { return reader.row_names(job); });
+  }
+  Task<Result<std::optional<Job>>> job_by_digest(std::string source_digest) override {
+    return threads_->read([digest = std::move(source_digest)](auto& reader) { return reader.job_by_digest(digest); });
+  }
+  Task<Result<JobPage>> jobs(JobQuery query) override {
+    return threads_->read([query = std::move(query)](auto& reader) { return reader.jobs(query); });
+  }
+  Task<Result<std::vector<Job>>> unfinished_ingests() override {
+    return threads_->read([](auto& reader) { return reader.unfinished_ingests(); });
+  }
+  Task<Result<ItemPage>> items(JobId job, ItemQuery query) override {
+    return threads_->read([job, query = std::move(query)](auto& reader) { return reader.items(job, query); });
+  }
+  Task<Result<std::vector<Row>>> rows(JobId job, std::uint64_t after_row, std::uint32_t limit) override {
+    const RowRange range{.after_row = after_row, .rows_max = limit, .items_max = kItemsPerRowPage};
+    return threads_->read([job, range](auto& reader) { return reader.rows(job, range); });
+  }
+  Task<Result<std::vector<FailureGroup>>> failures(JobId job) override {
+    return threads_->read([job](auto& reader) { return reader.failures(job); });
+  }
+  Task<Result<std::vector<std::string>>> unreferenced(std::vector<std::string> keys) override {
+    return threads_->read([keys = std::move(keys)](auto& reader) { return reader.unreferenced(keys); });
+  }
+  Task<Result<QueueDepth>> depth() override {
+    return threads_->read([](auto& reader) { return reader.depth(); });
+  }
+  Task<Result<void>> ping() override {
+    return threads_->read([](auto& reader) { return reader.ping(); });
+  }
+
+  Task<Result<Due>> claim_deliveries(DeliveryClaim claim) override {
+    return threads_->work([claim = std::move(claim)](auto& writer) { return writer.claim_deliveries(claim); });
+  }
+  Task<Result<std::uint64_t>> open_deliveries() override {
+    return threads_->read([](auto& reader) { return reader.open_deliveries(); });
+  }
+  Task<Result<void>> record_delivery(DeliveryResult result) override {
+    return threads_->work([result = std::move(result)](auto& writer) { return writer.record_delivery(result); });
+  }
+  Task<Result<std::vector<Delivery>>> deliveries(JobId job) override {
+    return threads_->read([job](auto& reader) { return reader.deliveries(job); });
+  }
+  Task<Result<void>> resend(std::string event_id) override {
+    return threads_->work([event_id = std::move(event_id)](auto& writer) { return writer.resend(event_id); });
+  }
+  Task<Result<std::optional<std::string>>> setting(std::string name) override {
+    return threads_->read([name = std::move(name)](auto& reader) { return reader.setting(name); });
+  }
+  Task<Result<void>> set_setting(std::string name, std::string value) override {
+    return threads_->intake(
+        [name = std::move(name), value = std::move(value)](auto& writer) { return writer.set_setting(name, value); });
+  }
+
+  Task<Result<RecipeSaved>> save_recipe(std::string name, std::string text) override {
+    return threads_->intake(
+        [name = std::move(name), text = std::move(text)](auto& writer) { return writer.save_recipe(name, text); });
+  }
+  Task<Result<void>> remove_recipe(std::string name) override {
+    return threads_->intake([name = std::move(name)](auto& writer) { return writer.remove_recipe(name); });
+  }
+  Task<Result<std::vector<SavedRecipe>>> saved_recipes() override {
+    return threads_->read([](auto& reader) { return reader.saved_recipes(); });
+  }
+
+ private:
+  struct Chunk {
+    JobId job;
+    std::vector<std::string> columns;
+    std::vector<NewRow> rows;
+  };
+
+  // Several short transactions with other verbs between them.
+  Task<Result<void>> append(std::shared_ptr<const Chunk> chunk) {
+    std::size_t at = 0;
+    do {
+      bool more_names = true;
+      while (more_names) {
+        auto remember = threads_->intake([chunk](auto& writer) { return writer.remember_names(chunk->job); });
+        PIXMILL_CO_TRY(more_names, co_await std::move(remember));
+      }
+      auto some = threads_->intake(
+          [chunk, at](auto& writer) { return writer.append_rows(chunk->job, chunk->columns, chunk->rows, at); });
+      PIXMILL_CO_TRY(at, co_await std::move(some));
+    } while (at < chunk->rows.size());
+    co_return Result<void>();
+  }
+
+  Task<Result<Job>> reopen(JobId job, RetryFilter filter) {
+    auto first =
+        threads_->intake([job, filter = std::move(filter)](auto& writer) { return writer.retry(job, filter); });
+    PIXMILL_CO_TRY(bool more, co_await std::move(first));
+    while (more) {
+      auto next = threads_->intake([job](auto& writer) { return writer.reopen_more(job); });
+      PIXMILL_CO_TRY(more, co_await std::move(next));
+    }
+    auto after = threads_->intake([job](auto& writer) { return writer.job(job); });
+    co_return co_await std::move(after);
+  }
+
+  std::unique_ptr<Threads> threads_;
+};
+
+}  // namespace pixmill::jobs
