@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "jobs/postgres_internal.h"
 
@@ -12,9 +13,9 @@ namespace {
 
 std::int64_t number(std::uint64_t value) { return static_cast<std::int64_t>(value); }
 
-using ItemKey = std::pair<std::int64_t, std::uint64_t>;  // job number, item
+using LeaseKey = std::tuple<std::int64_t, std::uint64_t, std::int64_t>;  // job number, item, token
 
-ItemKey key_of(const ItemOutcome& outcome) { return {outcome.lease.job_no, outcome.lease.item}; }
+LeaseKey key_of(const ItemOutcome& outcome) { return {outcome.lease.job_no, outcome.lease.item, outcome.lease.token}; }
 
 // The columns of kRecord, one element per outcome.
 struct RecordArrays {
@@ -55,7 +56,7 @@ struct RecordArrays {
 
 // The outcomes whose lease was theirs, in the order of their locks.
 struct Writer::Held {
-  std::map<ItemKey, ItemState> states;
+  std::map<LeaseKey, ItemState> states;
   std::vector<const ItemOutcome*> successes, failures;
 };
 
@@ -65,7 +66,7 @@ Result<FinishReport> Writer::finish(const std::vector<ItemOutcome>& outcomes) {
     FinishReport report;
     PIXMILL_TRY(const auto held, record(outcomes));
     Changes changes;
-    std::set<ItemKey> counted;
+    std::set<LeaseKey> counted;
     for (const auto& outcome : outcomes) {
       const auto found = held.states.find(key_of(outcome));
       const auto* success = std::get_if<ItemSuccess>(&outcome.result);
@@ -95,7 +96,7 @@ Result<FinishReport> Writer::finish(const std::vector<ItemOutcome>& outcomes) {
 
 // One statement for all of them. Of several outcomes of one lease the first counts.
 Result<Writer::Held> Writer::record(const std::vector<ItemOutcome>& outcomes) {
-  std::map<ItemKey, const ItemOutcome*> first;
+  std::map<LeaseKey, const ItemOutcome*> first;
   for (const auto& outcome : outcomes) first.try_emplace(key_of(outcome), &outcome);
   RecordArrays arrays;
   for (const auto& [key, outcome] : first) arrays.add(*outcome);
@@ -107,9 +108,9 @@ Result<Writer::Held> Writer::record(const std::vector<ItemOutcome>& outcomes) {
   params.add(arrays.transform_ms).add(arrays.store_ms).add(now_ms());
   PIXMILL_TRY(const auto rows, session_.query(kRecord, params));
   for (int i = 0; i < rows.size(); ++i) {
-    const auto state = parse_item_state(rows[i].view(2));
+    const auto state = parse_item_state(rows[i].view(3));
     if (!state) return broken_row("item state");
-    held.states[{rows[i].integer(0), natural(rows[i], 1)}] = *state;
+    held.states[{rows[i].integer(0), natural(rows[i], 1), rows[i].integer(2)}] = *state;
   }
   for (const auto& [key, state] : held.states) {
     if (state == ItemState::kSucceeded) held.successes.push_back(first[key]);
@@ -176,8 +177,8 @@ Result<void> Writer::wake_followers(const Held& held) {
   std::vector<std::int64_t> job_no, item;
   for (const auto& [key, state] : held.states) {
     if (state != ItemState::kSucceeded && state != ItemState::kFailed) continue;
-    job_no.push_back(key.first);
-    item.push_back(number(key.second));
+    job_no.push_back(std::get<0>(key));
+    item.push_back(number(std::get<1>(key)));
   }
   if (item.empty()) return {};
   PIXMILL_TRY([[maybe_unused]] const auto noted,

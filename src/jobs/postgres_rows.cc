@@ -1,5 +1,6 @@
 // Between the database's rows and the model's values.
 #include <algorithm>
+#include <tuple>
 
 #include "jobs/postgres_internal.h"
 

@@ -162,7 +162,7 @@ inline constexpr std::string_view kRecord =
     "not_before, error_code, error_message, bytes_in, crashes, fetch_ms, transform_ms, store_ms) "
     "JOIN jobs AS j ON j.job_no = p.job_no "
     "WHERE i.job_no = p.job_no AND i.item = p.item AND i.state = 'leased' AND i.token = p.token "
-    "RETURNING i.job_no, i.item, i.state";
+    "RETURNING i.job_no, i.item, i.token, i.state";
 inline constexpr std::string_view kInsertOutputs =
     "INSERT INTO outputs (job_no, item, position, rendition, key, key_hash, bytes, width_px, height_px, format, "
     "quality, "

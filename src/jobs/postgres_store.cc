@@ -11,14 +11,8 @@ namespace pixmill::jobs {
 
 namespace {
 
-using postgres::Reader;
-using postgres::Writer;
-
 // Reading gives up sooner, so that whoever asks whether the database is there learns it.
 constexpr milliseconds kReadPatience{500};
-// Sealed once, it tells whether a process has the master key of the others.
-constexpr const char* kKeyCheck = "master_key_check";
-constexpr const char* kKeyCheckValue = "pixmill";
 
 db::pg::SessionOptions session_options(const PostgresOptions& options, const std::string& what) {
   db::pg::SessionOptions session{.connect = options.connect};
@@ -31,6 +25,10 @@ db::pg::SessionOptions reading_options(const PostgresOptions& options) {
   session.patience = kReadPatience;
   return session;
 }
+
+}  // namespace
+
+namespace postgres {
 
 // Tables that come in do not hold up claims and outcomes, nor pages either.
 class Threads {
@@ -69,6 +67,17 @@ class Threads {
   BlockingThread reader_thread_{"pg-read"};
 };
 
+}  // namespace postgres
+
+namespace {
+
+using postgres::Reader;
+using postgres::Writer;
+
+// Sealed once, it tells whether a process has the master key of the others.
+constexpr const char* kKeyCheck = "master_key_check";
+constexpr const char* kKeyCheckValue = "pixmill";
+
 Result<void> check_master_key(const Clock& clock, const PostgresOptions& options) {
   const auto agreed = agree_on_setting(options, clock, kKeyCheck, kKeyCheckValue, false);
   if (agreed) return {};
@@ -91,10 +100,10 @@ Result<Stores> open_postgres_store(const Clock& clock, PostgresOptions options) 
     PIXMILL_RETURN_IF_ERROR(db::pg::check_schema(options.connect, generated::k_postgres_migrations));
   }
   PIXMILL_RETURN_IF_ERROR(check_master_key(clock, options));
-  auto threads = std::make_unique<Threads>(clock, options);
+  auto threads = std::make_unique<postgres::Threads>(clock, options);
   Stores opened;
   PIXMILL_TRY(opened.interrupted, threads->start());
-  auto store = std::make_unique<ThreadedStore<Threads>>(std::move(threads));
+  auto store = std::make_unique<ThreadedStore<postgres::Threads>>(std::move(threads));
   opened.outbox = store.get();
   opened.recipes = store.get();
   opened.jobs = std::move(store);

@@ -50,4 +50,4 @@ const conformance::StoreFactory kPostgres = {
 
 PIXMILL_INSTANTIATE_JOB_STORE_SUITE(Postgres, pixmill::jobs::kPostgres)
 PIXMILL_INSTANTIATE_OUTBOX_SUITE(Postgres, pixmill::jobs::kPostgres)
-PIXMILL_INSTANTIATE_RECIPE_SUITE(Postgres, pixmill::jobs::kPostgres)
+PIXMILL_INSTANTIATE_RECIPE_STORE_SUITE(Postgres, pixmill::jobs::kPostgres)
