@@ -10,8 +10,10 @@
 #include <utility>
 
 #include "app/server_address.h"
+#include "app/settings.h"
 #include "base/folder_lock.h"
 #include "base/time.h"
+#include "jobs/postgres_store.h"
 #include "jobs/sqlite_store.h"
 
 namespace pixmill::app {
@@ -51,25 +53,15 @@ Result<ServerAnswer> ask_holder(const std::string& data_folder, const Error& loc
   return answer;
 }
 
-}  // namespace
-
-Result<std::vector<jobs::SavedRecipe>> read_own_recipes(const std::string& data_folder) {
-  return jobs::read_saved_recipes(database_in(data_folder));
+jobs::PostgresOptions postgres_of(const RecipePlace& place) {
+  jobs::PostgresOptions options;
+  options.connect.url = place.database_url;
+  options.connect.application_name = "pixmill recipes";
+  return options;
 }
 
-std::shared_ptr<const jobs::RecipeBook> recipe_book_of(const std::string& data_folder) {
-  const auto saved = read_own_recipes(data_folder);
-  if (saved) return std::make_shared<const jobs::RecipeBook>(*saved);
-  std::fprintf(stderr, "pixmill: the named recipes of %s cannot be read: %s\n", data_folder.c_str(),
-               saved.error().message.c_str());
-  return std::make_shared<const jobs::RecipeBook>();
-}
-
-Result<jobs::RecipeSaved> save_own_recipe(const std::string& data_folder, const std::string& name,
-                                          const std::string& recipe) {
-  PIXMILL_RETURN_IF_ERROR(jobs::check_own_recipe_name(name));
-  PIXMILL_TRY(const auto before, read_own_recipes(data_folder));
-  PIXMILL_TRY(const auto choice, jobs::RecipeBook(before).resolve(recipe));
+Result<jobs::RecipeSaved> save_in_folder(const std::string& data_folder, const std::string& name,
+                                         const jobs::RecipeChoice& choice) {
   const auto lock = FolderLock::take(data_folder);
   if (lock) return jobs::save_recipe_in(database_in(data_folder), SystemClock(), name, choice.text);
   const std::string body = json::serialize(json::object{{"recipe", choice.text}});
@@ -79,13 +71,43 @@ Result<jobs::RecipeSaved> save_own_recipe(const std::string& data_folder, const 
   return jobs::RecipeSaved{.recipe = std::move(entry.recipe), .is_new = answer.status == kCreated};
 }
 
-Result<void> remove_own_recipe(const std::string& data_folder, const std::string& name) {
+}  // namespace
+
+RecipePlace recipe_place(const Env& env, const std::string& data_folder) {
+  return {data_folder.empty() ? default_data_folder(env) : data_folder, env.get_or("DATABASE_URL", "")};
+}
+
+Result<std::vector<jobs::SavedRecipe>> read_own_recipes(const RecipePlace& place) {
+  if (!place.database_url.empty()) return jobs::read_saved_recipes(postgres_of(place));
+  return jobs::read_saved_recipes(database_in(place.data_folder));
+}
+
+std::shared_ptr<const jobs::RecipeBook> recipe_book_of(const RecipePlace& place) {
+  const auto saved = read_own_recipes(place);
+  if (saved) return std::make_shared<const jobs::RecipeBook>(*saved);
+  const std::string where = place.database_url.empty() ? place.data_folder : "DATABASE_URL";
+  std::fprintf(stderr, "pixmill: the named recipes of %s cannot be read: %s\n", where.c_str(),
+               saved.error().message.c_str());
+  return std::make_shared<const jobs::RecipeBook>();
+}
+
+Result<jobs::RecipeSaved> save_own_recipe(const RecipePlace& place, const std::string& name,
+                                          const std::string& recipe) {
   PIXMILL_RETURN_IF_ERROR(jobs::check_own_recipe_name(name));
-  PIXMILL_TRY(const auto saved, read_own_recipes(data_folder));
+  PIXMILL_TRY(const auto before, read_own_recipes(place));
+  PIXMILL_TRY(const auto choice, jobs::RecipeBook(before).resolve(recipe));
+  if (place.database_url.empty()) return save_in_folder(place.data_folder, name, choice);
+  return jobs::save_recipe_in(postgres_of(place), SystemClock(), name, choice.text);
+}
+
+Result<void> remove_own_recipe(const RecipePlace& place, const std::string& name) {
+  PIXMILL_RETURN_IF_ERROR(jobs::check_own_recipe_name(name));
+  PIXMILL_TRY(const auto saved, read_own_recipes(place));
   PIXMILL_TRY([[maybe_unused]] const auto found, jobs::find_recipe(saved, name, std::nullopt));
-  const auto lock = FolderLock::take(data_folder);
-  if (lock) return jobs::remove_recipe_in(database_in(data_folder), name);
-  PIXMILL_TRY([[maybe_unused]] const auto answer, ask_holder(data_folder, lock.error(), "DELETE", name, ""));
+  if (!place.database_url.empty()) return jobs::remove_recipe_in(postgres_of(place), SystemClock(), name);
+  const auto lock = FolderLock::take(place.data_folder);
+  if (lock) return jobs::remove_recipe_in(database_in(place.data_folder), name);
+  PIXMILL_TRY([[maybe_unused]] const auto answer, ask_holder(place.data_folder, lock.error(), "DELETE", name, ""));
   return {};
 }
 

@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "fetch/source_url.h"
+#include "jobs/postgres_queue.h"
+#include "jobs/postgres_store.h"
 #include "jobs/sqlite_store.h"
 #include "storage/local_store.h"
 #include "worker/sweeper.h"
@@ -80,12 +82,35 @@ Task<Result<void>> Runtime::check_blobs() {
 }
 
 Result<void> Runtime::open_stores() {
-  jobs::SqliteOptions sqlite{.path = options_.database_path, .master_key = options_.master_key, .event_body = {}};
-  sqlite.event_body = [this](const std::string& type, const jobs::Job& job, const std::vector<jobs::Row>& rows) {
+  PIXMILL_TRY(stores_, open_database());
+  return {};
+}
+
+Result<jobs::Stores> Runtime::open_database() {
+  const jobs::EventBody event_body = [this](const std::string& type, const jobs::Job& job,
+                                            const std::vector<jobs::Row>& rows) {
     return jobs::event_body(type, job, rows, clock_.now(), options_.links);
   };
-  PIXMILL_TRY(stores_, jobs::open_sqlite_store(clock_, std::move(sqlite)));
-  return {};
+  if (options_.database_url.empty()) {
+    jobs::SqliteOptions sqlite{
+        .path = options_.database_path, .master_key = options_.master_key, .event_body = event_body};
+    return jobs::open_sqlite_store(clock_, std::move(sqlite));
+  }
+  jobs::PostgresOptions postgres;
+  postgres.connect.url = options_.database_url;
+  postgres.master_key = options_.master_key;
+  postgres.event_body = event_body;
+  postgres.server = options_.server_id;
+  return jobs::open_postgres_store(clock_, std::move(postgres));
+}
+
+std::unique_ptr<jobs::Queue> Runtime::make_queue(Executor executor) {
+  if (options_.database_url.empty()) return jobs::make_local_queue(std::move(executor));
+  db::pg::ConnectOptions connect;
+  connect.url = options_.database_url;
+  return jobs::make_postgres_queue(std::move(executor), std::move(connect), [this] {
+    if (on_event_) on_event_();
+  });
 }
 
 fetch::OwnEndpoints Runtime::own_endpoints() const {
@@ -98,7 +123,7 @@ fetch::OwnEndpoints Runtime::own_endpoints() const {
 }
 
 void Runtime::build_work(Executor executor) {
-  queue_ = jobs::make_local_queue(executor);
+  queue_ = make_queue(executor);
   ingest_ = std::make_unique<jobs::Ingest>(executor, store(), *queue_);
   fetch::Fetcher* fetcher = network_.fetcher.get();
   if (!options_.s3_source_buckets.empty()) {
@@ -171,6 +196,7 @@ Task<void> Runtime::drain(milliseconds grace) {
   budget_->stop();
   watermarks_->stop();
   co_await worker_->drain(grace);
+  queue_->stop();
   engines_->stop();
 }
 

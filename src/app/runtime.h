@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "app/network.h"
@@ -32,10 +34,12 @@
 namespace pixmill::app {
 
 struct RuntimeOptions {
-  std::string folder;  // locked by the caller
-  std::string database_path;
-  std::string files_root;  // where blob keys begin
-  std::string marks_root;  // where uploaded watermarks lie; "": with the results, in the bucket
+  std::string folder;             // locked by the caller
+  std::string database_path;      // SQLite's file
+  std::string database_url = {};  // of PostgreSQL, instead of the file; "" for none
+  std::string server_id = {};     // of the folder; with PostgreSQL
+  std::string files_root;         // where blob keys begin
+  std::string marks_root;         // where uploaded watermarks lie; "": with the results, in the bucket
   std::string master_key;
   jobs::Links links;                     // as events show them
   std::vector<std::uint16_t> own_ports;  // that image and webhook addresses may not reach on this machine
@@ -78,12 +82,16 @@ class Runtime {
   http::Client& client() { return *network_.client; }
   fetch::HostLimits& hosts() { return *network_.hosts; }
   worker::Worker& worker() { return *worker_; }
+  // Called when another process may have written an event.
+  void on_event(std::function<void()> callback) { on_event_ = std::move(callback); }
 
  private:
   Runtime(Settings settings, RuntimeOptions options);
   [[nodiscard]] Result<void> open_stores();
   [[nodiscard]] Result<void> open_blobs(Executor executor);
   [[nodiscard]] Task<Result<void>> check_blobs();
+  [[nodiscard]] Result<jobs::Stores> open_database();
+  [[nodiscard]] std::unique_ptr<jobs::Queue> make_queue(Executor executor);
   [[nodiscard]] fetch::OwnEndpoints own_endpoints() const;
   void build_work(Executor executor);
   [[nodiscard]] Result<void> enough_free_space() const;
@@ -106,6 +114,7 @@ class Runtime {
   std::unique_ptr<pipeline::Watermarks> watermarks_;
   std::unique_ptr<pipeline::Pipeline> pipeline_;
   std::unique_ptr<worker::Worker> worker_;
+  std::function<void()> on_event_;
   bool stopping_ = false;
 };
 

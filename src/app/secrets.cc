@@ -4,7 +4,9 @@
 
 #include "app/small_file.h"
 #include "base/crypto.h"
+#include "base/ids.h"
 #include "base/text.h"
+#include "base/time.h"
 
 namespace pixmill::app {
 
@@ -13,6 +15,7 @@ namespace {
 constexpr std::size_t kKeyBytes = 32;
 constexpr std::size_t kSecretFileMax = 4'096;
 constexpr std::string_view kSecretContext = "webhook secret";
+constexpr const char* kSecretSetting = "webhook_secret";
 
 std::string key_path(const std::string& folder) { return folder + "/master.key"; }
 std::string secret_path(const std::string& folder) { return folder + "/webhook.secret"; }
@@ -62,6 +65,36 @@ Result<WebhookSecret> load_webhook_secret(const std::string& folder, const std::
   }
   PIXMILL_RETURN_IF_ERROR(write_file(secret_path(folder), seal(master_key, secret.text(), kSecretContext), 0600));
   return secret;
+}
+
+Result<WebhookSecret> agree_on_webhook_secret(const jobs::PostgresOptions& database, const std::string& given) {
+  auto secret = WebhookSecret::random();
+  if (!given.empty()) {
+    PIXMILL_TRY(secret, WebhookSecret::parse(given));
+  }
+  PIXMILL_TRY(const auto agreed,
+              jobs::agree_on_setting(database, SystemClock(), kSecretSetting, secret.text(), !given.empty()));
+  return WebhookSecret::parse(agreed);
+}
+
+Result<WebhookSecret> read_webhook_secret(const jobs::PostgresOptions& database) {
+  PIXMILL_TRY(const auto stored, jobs::read_setting(database, kSecretSetting));
+  if (stored) return WebhookSecret::parse(*stored);
+  return fail(ErrorCode::kNotFound,
+              "the database holds no webhook secret yet; it is made when `pixmill serve` first starts with it");
+}
+
+Result<std::string> load_server_id(const std::string& folder) {
+  const auto path = folder + "/server.id";
+  const auto stored = read_file(path, kSecretFileMax);
+  if (stored) {
+    if (const auto id = Uuid::parse(trim(*stored))) return id->text();
+  } else if (stored.error().code != ErrorCode::kNotFound) {
+    return stored;
+  }
+  const auto id = Uuid::random().text();
+  PIXMILL_RETURN_IF_ERROR(write_file(path, id + "\n", 0600));
+  return id;
 }
 
 }  // namespace pixmill::app

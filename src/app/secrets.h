@@ -1,4 +1,5 @@
-// The installation's two secrets, kept beside its data: the master key and the webhook secret sealed under it.
+// The installation's two secrets, kept beside its data or in its database: the master key and the webhook secret sealed
+// under it.
 // Blocking, at start.
 #pragma once
 
@@ -6,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/signature.h"
+#include "jobs/postgres_store.h"
 
 namespace pixmill::app {
 
@@ -18,6 +20,17 @@ namespace pixmill::app {
 // kIo.
 [[nodiscard]] Result<WebhookSecret> load_webhook_secret(const std::string& folder, const std::string& master_key,
                                                         const std::string& given);
+
+// The same for all servers on one PostgreSQL: `given` replaces what is stored there, else the stored one, else a new
+// one. The database is prepared. Errors: those of the database, kInvalidArgument as above.
+[[nodiscard]] Result<WebhookSecret> agree_on_webhook_secret(const jobs::PostgresOptions& database,
+                                                            const std::string& given);
+// That one. Errors: kNotFound when no server has started there yet.
+[[nodiscard]] Result<WebhookSecret> read_webhook_secret(const jobs::PostgresOptions& database);
+
+// What a data folder is called in a database that several servers share; made at the first start there, and not a
+// secret. Errors: kIo.
+[[nodiscard]] Result<std::string> load_server_id(const std::string& folder);
 
 [[nodiscard]] bool has_webhook_secret(const std::string& folder);
 

@@ -24,6 +24,7 @@
 #include "base/version.h"
 #include "base/wakeup.h"
 #include "http/server.h"
+#include "jobs/postgres_store.h"
 #include "jobs/recipe_book.h"
 #include "webhook/deliverer.h"
 
@@ -38,13 +39,37 @@ constexpr milliseconds kItemGrace{6'000};
 constexpr milliseconds kStopMax{9'000};  // all of it together: service managers and P12 allow 10 s
 constexpr milliseconds kForever = std::chrono::hours(1);
 
+// What a server is known by.
+struct Identity {
+  std::string master_key;
+  std::string server_id;
+  WebhookSecret secret;
+};
+
+// With PostgreSQL the webhook secret is the database's, so that receivers meet one, whoever delivers.
+Result<Identity> load_identity(const Settings& settings) {
+  PIXMILL_TRY(auto master_key, load_master_key(settings.data_folder, settings.master_key));
+  if (settings.database_url.empty()) {
+    PIXMILL_TRY(auto secret, load_webhook_secret(settings.data_folder, master_key, settings.webhook_secret));
+    return Identity{.master_key = std::move(master_key), .server_id = {}, .secret = std::move(secret)};
+  }
+  PIXMILL_TRY(auto server_id, load_server_id(settings.data_folder));
+  jobs::PostgresOptions postgres;
+  postgres.connect.url = settings.database_url;
+  postgres.master_key = master_key;
+  PIXMILL_RETURN_IF_ERROR(jobs::prepare_postgres(SystemClock(), postgres));
+  PIXMILL_TRY(auto secret, agree_on_webhook_secret(postgres, settings.webhook_secret));
+  return Identity{.master_key = std::move(master_key), .server_id = std::move(server_id), .secret = std::move(secret)};
+}
+
 class ServerSession {
  public:
-  ServerSession(asio::io_context& io, Settings settings, std::string master_key, WebhookSecret secret)
+  ServerSession(asio::io_context& io, Settings settings, Identity identity)
       : io_(io),
         settings_(std::move(settings)),
-        master_key_(std::move(master_key)),
-        secret_(std::move(secret)),
+        master_key_(std::move(identity.master_key)),
+        server_id_(std::move(identity.server_id)),
+        secret_(std::move(identity.secret)),
         shares_(share_descriptors(raise_descriptor_limit(), settings_.engines.engines)),
         signals_(io, SIGINT, SIGTERM),
         stop_(io.get_executor()) {}
@@ -77,6 +102,7 @@ class ServerSession {
   SystemClock clock_;
   std::shared_ptr<storage::S3Bucket> s3_bucket_;  // null: results lie on this machine's disk
   std::string master_key_;
+  std::string server_id_;
   WebhookSecret secret_;
   DescriptorShares shares_;
   asio::signal_set signals_;
@@ -149,6 +175,7 @@ void ServerSession::start_webhooks() {
                                 .clock = runtime_->clock(),
                                 .metrics = runtime_->metrics()};
   deliverer_ = std::make_unique<webhook::Deliverer>(io_.get_executor(), parts, secret_, settings_.webhooks);
+  runtime_->on_event([this] { deliverer_->wake(); });
   runtime_->worker().on_jobs_finished([this](const std::vector<JobId>& jobs) {
     for (const auto& job : jobs) log::info("job_finished", {{"job", job.text()}});
     deliverer_->wake();
@@ -166,6 +193,8 @@ Task<Result<void>> ServerSession::check_default_recipe() {
 Task<Result<void>> ServerSession::start() {
   RuntimeOptions options{.folder = settings_.data_folder,
                          .database_path = settings_.data_folder + "/pixmill.db",
+                         .database_url = settings_.database_url,
+                         .server_id = server_id_,
                          .files_root = s3_bucket_ ? settings_.data_folder : settings_.data_folder + "/files",
                          .marks_root = s3_bucket_ ? "" : settings_.data_folder + "/watermarks",
                          .master_key = master_key_,
@@ -299,13 +328,11 @@ ExitCode serve_here(Settings settings) {
     error.message = fmt::format("{}: {}", settings.data_folder, error.message);
     return refuse(error);
   }
-  auto master_key = load_master_key(settings.data_folder, settings.master_key);
-  if (!master_key) return refuse(master_key.error());
-  auto secret = load_webhook_secret(settings.data_folder, *master_key, settings.webhook_secret);
-  if (!secret) return refuse(secret.error());
+  auto identity = load_identity(settings);
+  if (!identity) return refuse(identity.error());
 
   asio::io_context io(1);
-  auto session = std::make_unique<ServerSession>(io, std::move(settings), std::move(*master_key), std::move(*secret));
+  auto session = std::make_unique<ServerSession>(io, std::move(settings), std::move(*identity));
   if (const auto found = session->find_bucket(); !found) return refuse(found.error());
   if (const auto listening = session->listen(); !listening) return refuse(listening.error());
   asio::co_spawn(io, session->main(), [](const std::exception_ptr& error) { PIXMILL_CHECK(error == nullptr); });

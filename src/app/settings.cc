@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "db/postgres.h"
 #include "image/recipe.h"
 #include "jobs/recipe_book.h"
 
@@ -131,6 +132,13 @@ Result<void> load_logging(const Env& env, Settings& settings) {
 
 Result<void> load_server(const Env& env, Settings& settings) {
   settings.data_folder = default_data_folder(env);
+  settings.database_url = env.get_or("DATABASE_URL", "");
+  if (!settings.database_url.empty() && !db::pg::is_postgres_url(settings.database_url)) {
+    return fail(
+        ErrorCode::kInvalidArgument,
+        "DATABASE_URL must begin with postgres:// or postgresql://; without it Pixmill keeps SQLite in its data "
+        "folder");
+  }
   settings.public_base_url = env.get_or("PUBLIC_BASE_URL", "");
   while (settings.public_base_url.ends_with('/')) settings.public_base_url.pop_back();
   settings.frontend_url = env.get_or("FRONTEND_URL", settings.frontend_url);
@@ -171,8 +179,7 @@ Result<Settings> load_settings(const Env& env) {
 
 Result<void> refuse_unsupported_services(const Env& env) {
   std::string found;
-  for (const auto* name :
-       {"DATABASE_URL", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD"}) {
+  for (const auto* name : {"REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD"}) {
     if (!env.get(name)) continue;
     if (!found.empty()) found += ", ";
     found += name;
@@ -180,7 +187,7 @@ Result<void> refuse_unsupported_services(const Env& env) {
   if (found.empty()) return {};
   return fail(
       ErrorCode::kInvalidArgument,
-      fmt::format("{} is set, but this version of Pixmill keeps its state in SQLite only; it "
+      fmt::format("{} is set, but this version of Pixmill dispatches through its database only; it "
                   "does not start, so that nothing lands where you do not expect it. Remove the setting from the "
                   "environment and from .env to use the embedded default",
                   found));

@@ -81,10 +81,21 @@ TEST(Settings, WrongValuesNameTheVariable) {
   }
 }
 
+TEST(Settings, TheDatabaseIsPostgresOrNone) {
+  EXPECT_EQ(load({})->database_url, "");
+  for (const std::string url : {"postgres://pixmill:s3cret@db.example/pixmill", "postgresql://db.example/pixmill"}) {
+    EXPECT_EQ(load({{"DATABASE_URL", url}})->database_url, url);
+  }
+  const auto refused = load({{"DATABASE_URL", "mysql://pixmill:s3cret@db.example/pixmill"}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(refused.error().message.find("postgres://"), std::string::npos);
+  EXPECT_EQ((refused.error().message + refused.error().detail).find("s3cret"), std::string::npos);
+}
+
 TEST(Settings, OldServicesAreRefusedByName) {
   EXPECT_TRUE(refuse_unsupported_services(Env::from_map({})));
-  for (const auto* name :
-       {"DATABASE_URL", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD"}) {
+  for (const auto* name : {"REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD"}) {
     const auto refused = refuse_unsupported_services(Env::from_map({{name, "something"}}));
     ASSERT_FALSE(refused) << name;
     EXPECT_NE(refused.error().message.find(name), std::string::npos);

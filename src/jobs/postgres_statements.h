@@ -1,6 +1,10 @@
 // Every statement of the PostgreSQL store. postgres_plans_test.cc checks the plan of those that meet large tables: none
 // may walk one. Batches travel as arrays, one element per row, in the order of unnest's aliases.
 //
+// Where single items are looked up by number the state is compared as `(state || '') = …`: no partial index answers
+// that, so that a planner that believes such an index to be nearly empty does not walk it. Single jobs and recipes are
+// looked up in subqueries with a LIMIT, which are not joined the other way round.
+//
 // Locks are taken in one order, so that processes wait for each other and never in a circle: a note of `reopenings` or
 // `leaders_due`, items by (job_no, item), `failure_counts` by (job_no, error_code), jobs by job_no. Whoever holds a job
 // and wants its items takes only those that nobody holds (SKIP LOCKED).
@@ -101,36 +105,37 @@ inline constexpr std::string_view kLeaseItems =
     "WITH leased AS (UPDATE items AS i SET state = 'leased', token = i.token + 1, leased_until = $3, leased_by = $4, "
     "leased_on = $5, not_before = NULL "
     "FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS p(job_no, item, at) "
-    "WHERE i.job_no = p.job_no AND i.item = p.item AND i.state = 'pending' "
+    "WHERE i.job_no = p.job_no AND i.item = p.item AND (i.state || '') = 'pending' "
     "RETURNING i.job_no, i.item, i.token, i.row_no, i.position, i.url, i.stem, i.attempts, i.engine_crashes, "
     "i.same_as, i.recipe_no, p.at) "
-    "SELECT l.job_no, l.item, l.token, l.row_no, l.position, l.url, l.stem, l.attempts, l.engine_crashes, j.id, "
-    "r.recipe, o.item, o.state, o.bytes_in, o.error_code, o.error_message "
-    "FROM leased AS l JOIN jobs AS j ON j.job_no = l.job_no "
-    "LEFT JOIN job_recipes AS r ON r.job_no = l.job_no AND r.recipe_no = l.recipe_no "
-    "LEFT JOIN items AS o ON o.job_no = l.job_no AND o.item = l.same_as ORDER BY l.at";
+    "SELECT l.job_no, l.item, l.token, l.row_no, l.position, l.url, l.stem, l.attempts, l.engine_crashes, "
+    "(SELECT j.id FROM jobs AS j WHERE j.job_no = l.job_no LIMIT 1), "
+    "(SELECT r.recipe FROM job_recipes AS r WHERE r.job_no = l.job_no AND r.recipe_no = l.recipe_no LIMIT 1), "
+    "o.item, o.state, o.bytes_in, o.error_code, o.error_message FROM leased AS l LEFT JOIN LATERAL "
+    "(SELECT * FROM items AS f WHERE f.job_no = l.job_no AND f.item = l.same_as LIMIT 1) AS o ON true ORDER BY l.at";
 // Jobs that gave items out; those that were cancelled meanwhile are missing from the answer.
 inline constexpr std::string_view kServeJobs =
-    "WITH locked AS MATERIALIZED (SELECT j.job_no, p.items FROM unnest($1::bigint[], $2::bigint[]) AS p(job_no, items) "
-    "JOIN jobs AS j ON j.job_no = p.job_no ORDER BY j.job_no FOR NO KEY UPDATE OF j) "
-    "UPDATE jobs SET leased = jobs.leased + l.items, turn = nextval('turns'), "
+    "WITH locked AS MATERIALIZED (SELECT job_no FROM jobs WHERE job_no = ANY($1::bigint[]) ORDER BY job_no FOR NO KEY "
+    "UPDATE) UPDATE jobs SET leased = jobs.leased + p.items, turn = nextval('turns'), "
     "started_at = coalesce(jobs.started_at, $3) FROM locked AS l "
+    "JOIN unnest($1::bigint[], $2::bigint[]) AS p(job_no, items) ON p.job_no = l.job_no "
     "WHERE jobs.job_no = l.job_no AND jobs.state IN ('ingesting', 'running')";
 inline constexpr std::string_view kRenew =
     "UPDATE items AS i SET leased_until = $4 "
     "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS p(job_no, item, token) "
-    "WHERE i.job_no = p.job_no AND i.item = p.item AND i.state = 'leased' AND i.token = p.token "
+    "WHERE i.job_no = p.job_no AND i.item = p.item AND (i.state || '') = 'leased' AND i.token = p.token "
     "RETURNING i.job_no, i.item, i.token";
 inline constexpr std::string_view kCancellingAmong =
     "SELECT job_no FROM jobs WHERE job_no = ANY($1::bigint[]) AND state = 'cancelling'";
 // Back to pending at $4, or cancelled with the job at $5.
 inline constexpr std::string_view kGiveBack =
     "UPDATE items AS i SET state = CASE j.state WHEN 'cancelling' THEN 'cancelled' ELSE 'pending' END, "
-    "not_before = CASE j.state WHEN 'cancelling' THEN NULL ELSE $4 END, "
-    "finished_at = CASE j.state WHEN 'cancelling' THEN $5 END, leased_until = NULL, leased_by = NULL, leased_on = NULL "
+    "not_before = CASE j.state WHEN 'cancelling' THEN NULL ELSE $4::bigint END, "
+    "finished_at = CASE j.state WHEN 'cancelling' THEN $5::bigint END, leased_until = NULL, leased_by = NULL, "
+    "leased_on = NULL "
     "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS p(job_no, item, token) "
-    "JOIN jobs AS j ON j.job_no = p.job_no "
-    "WHERE i.job_no = p.job_no AND i.item = p.item AND i.state = 'leased' AND i.token = p.token "
+    "CROSS JOIN LATERAL (SELECT state FROM jobs WHERE jobs.job_no = p.job_no LIMIT 1) AS j "
+    "WHERE i.job_no = p.job_no AND i.item = p.item AND (i.state || '') = 'leased' AND i.token = p.token "
     "RETURNING i.job_no, i.state";
 inline constexpr std::string_view kExpiredLeases =
     "SELECT job_no, item, token FROM items WHERE state = 'leased' AND leased_until <= $1 "
@@ -152,7 +157,7 @@ inline constexpr std::string_view kRecord =
     "UPDATE items AS i SET "
     "state = CASE WHEN p.state = 'pending' AND j.state = 'cancelling' THEN 'cancelled' ELSE p.state END, "
     "not_before = CASE WHEN j.state = 'cancelling' THEN NULL ELSE p.not_before END, "
-    "finished_at = CASE WHEN p.state = 'pending' AND j.state <> 'cancelling' THEN NULL ELSE $13 END, "
+    "finished_at = CASE WHEN p.state = 'pending' AND j.state <> 'cancelling' THEN NULL ELSE $13::bigint END, "
     "leased_until = NULL, leased_by = NULL, leased_on = NULL, attempts = i.attempts + 1, "
     "engine_crashes = i.engine_crashes + p.crashes, error_code = p.error_code, error_message = p.error_message, "
     "bytes_in = coalesce(p.bytes_in, i.bytes_in), fetch_ms = p.fetch_ms, transform_ms = p.transform_ms, "
@@ -160,8 +165,8 @@ inline constexpr std::string_view kRecord =
     "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], "
     "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) AS p(job_no, item, token, state, "
     "not_before, error_code, error_message, bytes_in, crashes, fetch_ms, transform_ms, store_ms) "
-    "JOIN jobs AS j ON j.job_no = p.job_no "
-    "WHERE i.job_no = p.job_no AND i.item = p.item AND i.state = 'leased' AND i.token = p.token "
+    "CROSS JOIN LATERAL (SELECT state FROM jobs WHERE jobs.job_no = p.job_no LIMIT 1) AS j "
+    "WHERE i.job_no = p.job_no AND i.item = p.item AND (i.state || '') = 'leased' AND i.token = p.token "
     "RETURNING i.job_no, i.item, i.token, i.state";
 inline constexpr std::string_view kInsertOutputs =
     "INSERT INTO outputs (job_no, item, position, rendition, key, key_hash, bytes, width_px, height_px, format, "
@@ -179,7 +184,7 @@ inline constexpr std::string_view kWakeFollowers =
     "FROM unnest($1::bigint[], $2::bigint[]) AS p(job_no, item) CROSS JOIN LATERAL "
     "(SELECT f.item FROM items AS f WHERE f.job_no = p.job_no AND f.same_as = p.item AND f.state = 'pending' AND "
     "f.not_before IS NULL ORDER BY f.item LIMIT $3) AS w "
-    "WHERE i.job_no = p.job_no AND i.item = w.item AND i.state = 'pending' AND i.not_before IS NULL "
+    "WHERE i.job_no = p.job_no AND i.item = w.item AND (i.state || '') = 'pending' AND i.not_before IS NULL "
     "RETURNING i.job_no, i.same_as) "
     "INSERT INTO leaders_due (job_no, item) SELECT job_no, same_as FROM woken GROUP BY job_no, same_as "
     "HAVING count(*) >= $3 ON CONFLICT DO NOTHING";
@@ -189,17 +194,17 @@ inline constexpr std::string_view kWakeMore =
     "UPDATE items AS i SET not_before = 0 FROM (SELECT f.item FROM items AS f WHERE f.job_no = $1 AND f.same_as = $2 "
     "AND "
     "f.state = 'pending' AND f.not_before IS NULL ORDER BY f.item LIMIT $3) AS w "
-    "WHERE i.job_no = $1 AND i.item = w.item AND i.state = 'pending' AND i.not_before IS NULL";
+    "WHERE i.job_no = $1 AND i.item = w.item AND (i.state || '') = 'pending' AND i.not_before IS NULL";
 inline constexpr std::string_view kForgetLeader = "DELETE FROM leaders_due WHERE job_no = $1 AND item = $2";
 // The last lock of a transaction.
 inline constexpr std::string_view kCountChanges =
-    "WITH locked AS MATERIALIZED (SELECT p.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], "
-    "$5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) AS p(job_no, leased, remaining, succeeded, failed, "
-    "cancelled, bytes_in, bytes_out) JOIN jobs AS j ON j.job_no = p.job_no ORDER BY j.job_no FOR NO KEY UPDATE OF j) "
-    "UPDATE jobs SET leased = jobs.leased + l.leased, remaining = jobs.remaining + l.remaining, "
-    "succeeded = jobs.succeeded + l.succeeded, failed = jobs.failed + l.failed, "
-    "cancelled = jobs.cancelled + l.cancelled, bytes_in = jobs.bytes_in + l.bytes_in, "
-    "bytes_out = jobs.bytes_out + l.bytes_out FROM locked AS l WHERE jobs.job_no = l.job_no "
+    "WITH locked AS MATERIALIZED (SELECT job_no FROM jobs WHERE job_no = ANY($1::bigint[]) ORDER BY job_no FOR NO KEY "
+    "UPDATE) UPDATE jobs SET leased = jobs.leased + p.leased, remaining = jobs.remaining + p.remaining, "
+    "succeeded = jobs.succeeded + p.succeeded, failed = jobs.failed + p.failed, "
+    "cancelled = jobs.cancelled + p.cancelled, bytes_in = jobs.bytes_in + p.bytes_in, "
+    "bytes_out = jobs.bytes_out + p.bytes_out FROM locked AS l JOIN unnest($1::bigint[], $2::bigint[], $3::bigint[], "
+    "$4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) AS p(job_no, leased, remaining, succeeded, "
+    "failed, cancelled, bytes_in, bytes_out) ON p.job_no = l.job_no WHERE jobs.job_no = l.job_no "
     "RETURNING jobs.job_no, jobs.remaining";
 
 // --- The end of a job ---

@@ -93,13 +93,17 @@ Result<db::pg::MigrationReport> migrate_postgres(const db::pg::ConnectOptions& c
   return db::pg::migrate(connect, generated::k_postgres_migrations);
 }
 
-Result<Stores> open_postgres_store(const Clock& clock, PostgresOptions options) {
+Result<void> prepare_postgres(const Clock& clock, const PostgresOptions& options) {
   if (options.migrate) {
     PIXMILL_TRY([[maybe_unused]] const auto migrated, migrate_postgres(options.connect));
   } else {
     PIXMILL_RETURN_IF_ERROR(db::pg::check_schema(options.connect, generated::k_postgres_migrations));
   }
-  PIXMILL_RETURN_IF_ERROR(check_master_key(clock, options));
+  return check_master_key(clock, options);
+}
+
+Result<Stores> open_postgres_store(const Clock& clock, PostgresOptions options) {
+  PIXMILL_RETURN_IF_ERROR(prepare_postgres(clock, options));
   auto threads = std::make_unique<postgres::Threads>(clock, options);
   Stores opened;
   PIXMILL_TRY(opened.interrupted, threads->start());
@@ -111,22 +115,26 @@ Result<Stores> open_postgres_store(const Clock& clock, PostgresOptions options) 
 }
 
 Result<std::vector<SavedRecipe>> read_saved_recipes(const PostgresOptions& options) {
+  PIXMILL_RETURN_IF_ERROR(db::pg::check_schema(options.connect, generated::k_postgres_migrations));
   db::pg::StopSignal stop;
   return Reader(reading_options(options), stop, options).saved_recipes();
 }
 
 Result<RecipeSaved> save_recipe_in(const PostgresOptions& options, const Clock& clock, const std::string& name,
                                    const std::string& text) {
+  PIXMILL_RETURN_IF_ERROR(db::pg::check_schema(options.connect, generated::k_postgres_migrations));
   db::pg::StopSignal stop;
   return Writer(clock, session_options(options, "command"), stop, options).save_recipe(name, text);
 }
 
 Result<void> remove_recipe_in(const PostgresOptions& options, const Clock& clock, const std::string& name) {
+  PIXMILL_RETURN_IF_ERROR(db::pg::check_schema(options.connect, generated::k_postgres_migrations));
   db::pg::StopSignal stop;
   return Writer(clock, session_options(options, "command"), stop, options).remove_recipe(name);
 }
 
 Result<std::optional<std::string>> read_setting(const PostgresOptions& options, const std::string& name) {
+  PIXMILL_RETURN_IF_ERROR(db::pg::check_schema(options.connect, generated::k_postgres_migrations));
   db::pg::StopSignal stop;
   return Reader(reading_options(options), stop, options).setting(name);
 }

@@ -34,8 +34,11 @@ struct PostgresOptions {
   std::uint64_t saved_recipes_max = kSavedRecipesMax;  // save_recipe answers kTooLarge above
 };
 
-// Blocking; call before the loop runs. `clock` must outlive the store. Errors: those of migrate_postgres(),
-// kInvalidArgument when the database's secrets are sealed under another master key.
+// Migrates, or checks the schema, and that the master key is the one of all other processes. Blocking. Errors: those of
+// migrate_postgres(), kInvalidArgument when the database's secrets are sealed under another master key.
+[[nodiscard]] Result<void> prepare_postgres(const Clock& clock, const PostgresOptions& options);
+
+// Prepares. Blocking; call before the loop runs. `clock` must outlive the store. Errors: those of prepare_postgres().
 [[nodiscard]] Result<Stores> open_postgres_store(const Clock& clock, PostgresOptions options);
 
 // Brings the schema up to what this binary knows. Blocking. Errors: as db::pg::migrate.

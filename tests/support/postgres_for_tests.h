@@ -3,11 +3,10 @@
 
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 #include "db/postgres.h"
-#include "jobs/postgres_store.h"
-#include "tests/conformance/store_fixture.h"
 
 namespace pixmill::testing {
 
@@ -18,8 +17,14 @@ inline std::string database_url() {
   return url;
 }
 
+inline db::pg::ConnectOptions connect_options() {
+  db::pg::ConnectOptions options;
+  options.url = database_url();
+  return options;
+}
+
 inline db::pg::Connection connect_for_tests() {
-  auto connection = db::pg::Connection::open({.url = database_url()});
+  auto connection = db::pg::Connection::open(connect_options());
   PIXMILL_CHECK(connection.has_value());
   return std::move(*connection);
 }
@@ -30,14 +35,5 @@ inline void execute_sql(const std::string& sql) {
 }
 
 inline void empty_database() { execute_sql("DROP SCHEMA IF EXISTS pixmill CASCADE"); }
-
-inline jobs::PostgresOptions postgres_options() {
-  jobs::PostgresOptions options;
-  options.connect.url = database_url();
-  options.master_key = std::string(32, 'k');
-  options.event_body = conformance::test_event_body;
-  options.server = "server-1";
-  return options;
-}
 
 }  // namespace pixmill::testing

@@ -19,7 +19,7 @@ ExitCode preview(PreviewOptions options, const std::string& data_folder) {
   work.log_level = "error";  // standard error is for what concerns the picture
   auto settings = settings_with(work);
   if (!settings) return refuse(settings.error());
-  options.recipes = recipe_book_of(data_folder.empty() ? settings->data_folder : data_folder);
+  options.recipes = recipe_book_of({data_folder.empty() ? settings->data_folder : data_folder, settings->database_url});
   return preview_here(std::move(*settings), options);
 }
 

@@ -27,18 +27,17 @@ struct RecipeFlags {
   bool json = false;
 };
 
-Result<std::string> folder_of(const RecipeFlags& flags) {
-  if (!flags.data_folder.empty()) return flags.data_folder;
+Result<RecipePlace> place_of(const RecipeFlags& flags) {
   PIXMILL_TRY(const auto env, Env::load());
-  return default_data_folder(env);
+  return recipe_place(env, flags.data_folder);
 }
 
 void print(const std::string& text) { std::fputs(text.c_str(), stdout); }
 
 ExitCode list(const RecipeFlags& flags) {
-  const auto folder = folder_of(flags);
-  if (!folder) return refuse(folder.error());
-  const auto saved = read_own_recipes(*folder);
+  const auto place = place_of(flags);
+  if (!place) return refuse(place.error());
+  const auto saved = read_own_recipes(*place);
   if (!saved) return refuse(saved.error());
   const auto entries = jobs::list_recipes(*saved);
   if (flags.json) {
@@ -55,9 +54,9 @@ ExitCode list(const RecipeFlags& flags) {
 }
 
 ExitCode show(const RecipeFlags& flags) {
-  const auto folder = folder_of(flags);
-  if (!folder) return refuse(folder.error());
-  const auto saved = read_own_recipes(*folder);
+  const auto place = place_of(flags);
+  if (!place) return refuse(place.error());
+  const auto saved = read_own_recipes(*place);
   if (!saved) return refuse(saved.error());
   const auto reference = jobs::parse_recipe_reference(flags.name);
   const auto found = reference ? jobs::find_recipe(*saved, reference->name, reference->version)
@@ -77,9 +76,9 @@ ExitCode show(const RecipeFlags& flags) {
 }
 
 ExitCode save(const RecipeFlags& flags) {
-  const auto folder = folder_of(flags);
-  if (!folder) return refuse(folder.error());
-  const auto saved = save_own_recipe(*folder, flags.name, flags.recipe);
+  const auto place = place_of(flags);
+  if (!place) return refuse(place.error());
+  const auto saved = save_own_recipe(*place, flags.name, flags.recipe);
   if (!saved) return refuse(saved.error());
   print(fmt::format("{}{}\n{}\n", jobs::versioned_name(saved->recipe.name, saved->recipe.version),
                     saved->is_new ? " is saved" : " says that already", saved->recipe.text));
@@ -87,9 +86,9 @@ ExitCode save(const RecipeFlags& flags) {
 }
 
 ExitCode remove(const RecipeFlags& flags) {
-  const auto folder = folder_of(flags);
-  if (!folder) return refuse(folder.error());
-  const auto removed = remove_own_recipe(*folder, flags.name);
+  const auto place = place_of(flags);
+  if (!place) return refuse(place.error());
+  const auto removed = remove_own_recipe(*place, flags.name);
   if (!removed) return refuse(removed.error());
   print(fmt::format("{0} is removed; jobs keep what they were made with, and {0}@1 still names its first version\n",
                     flags.name));
@@ -111,7 +110,7 @@ void add_recipes_command(CLI::App& cli, Action& action) {
   command->require_subcommand(0, 1);
   const auto add_common = [flags](CLI::App* to, bool json) {
     to->add_option("--data", flags->data_folder,
-                   "The server's data folder (default: TMP_OUTPUT_PATH or ./pixmill-data)");
+                   "The server's data folder (default: TMP_OUTPUT_PATH or ./pixmill-data); unused with DATABASE_URL");
     if (json) to->add_flag("--json", flags->json, "Print as JSON");
   };
   add_common(command, true);

@@ -58,7 +58,8 @@ ExitCode run(const RunFlags& flags) {
   if (settings->s3.source_buckets) options.s3_source_buckets = *settings->s3.source_buckets;
   options.progress = parse_progress_mode(flags.progress).value_or(ProgressMode::kAuto);
   options.cells = flags.raw_csv ? jobs::CellSafety::kExact : jobs::CellSafety::kSpreadsheet;
-  options.recipes = recipe_book_of(flags.data_folder.empty() ? settings->data_folder : flags.data_folder);
+  options.recipes =
+      recipe_book_of({flags.data_folder.empty() ? settings->data_folder : flags.data_folder, settings->database_url});
   return run_job_here(std::move(*settings), std::move(options));
 }
 

@@ -56,7 +56,7 @@ ExitCode validate(const ValidateFlags& flags) {
   options.s3_buckets.emplace_back(jobs::kEveryBucket);
   const auto env = Env::load();
   if (!env) return refuse(env.error());
-  options.recipes = recipe_book_of(flags.data_folder.empty() ? default_data_folder(*env) : flags.data_folder);
+  options.recipes = recipe_book_of(recipe_place(*env, flags.data_folder));
   const bool is_stdin = flags.file == "-";
   if (is_stdin) options.file_name = "";
   const auto report = jobs::check_table(is_stdin ? "/dev/stdin" : flags.file, options, kProblemsMax);

@@ -8,14 +8,32 @@
 #include "app/secrets.h"
 #include "app/settings.h"
 #include "base/env.h"
+#include "jobs/postgres_store.h"
 
 namespace pixmill::app {
 
 namespace {
 
+ExitCode show(const Result<WebhookSecret>& secret) {
+  if (!secret) return refuse(secret.error());
+  std::printf("%s\n", secret->text().c_str());
+  return ExitCode::kOk;
+}
+
+ExitCode show_secret_of(const std::string& url, const Env& env, const std::string& data_flag) {
+  const std::string folder = data_flag.empty() ? default_data_folder(env) : data_flag;
+  auto key = load_master_key(folder, env.get_or("PIXMILL_MASTER_KEY", ""));
+  if (!key) return refuse(key.error());
+  jobs::PostgresOptions database;
+  database.connect.url = url;
+  database.master_key = std::move(*key);
+  return show(read_webhook_secret(database));
+}
+
 ExitCode show_secret(const std::string& data_flag) {
   const auto env = Env::load();
   if (!env) return refuse(env.error());
+  if (const auto url = env->get_or("DATABASE_URL", ""); !url.empty()) return show_secret_of(url, *env, data_flag);
   const std::string folder = data_flag.empty() ? default_data_folder(*env) : data_flag;
   if (!has_webhook_secret(folder)) {
     std::fprintf(stderr,
@@ -25,10 +43,7 @@ ExitCode show_secret(const std::string& data_flag) {
   }
   const auto key = load_master_key(folder, env->get_or("PIXMILL_MASTER_KEY", ""));
   if (!key) return refuse(key.error());
-  const auto secret = read_webhook_secret(folder, *key);
-  if (!secret) return refuse(secret.error());
-  std::printf("%s\n", secret->text().c_str());
-  return ExitCode::kOk;
+  return show(read_webhook_secret(folder, *key));
 }
 
 }  // namespace
