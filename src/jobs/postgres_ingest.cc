@@ -77,6 +77,8 @@ Result<StoredJob> Writer::ingesting_job(const JobId& id, Lock lock) {
 }
 
 Result<bool> Writer::remember_names(const JobId& id) {
+  // As append_rows left it; should that have been taken back, append_rows finds out.
+  if (appending_ && appending_->job == id && memories_.of(appending_->job_no).items == appending_->items) return false;
   return session_.snapshot([&]() -> Result<bool> {
     PIXMILL_TRY(const auto stored, ingesting_job(id, Lock::kNone));
     auto& memory = memories_.of(stored.job_no);
@@ -105,9 +107,11 @@ Result<std::size_t> Writer::append_rows(const JobId& id, const std::vector<std::
   if (auto done = transact(Durability::kProgress, append); !done) {
     // What was remembered of rows that were rolled back must be forgotten with them.
     memories_.clear();
+    appending_.reset();
     return std::unexpected(std::move(done).error());
   }
   if (appended.next > from) rows_told_[appended.job_no] = appended.last_row;
+  appending_ = {.job = id, .job_no = appended.job_no, .items = appended.items};
   return appended.next;
 }
 
@@ -116,7 +120,7 @@ Result<std::size_t> Writer::append_rows(const JobId& id, const std::vector<std::
 Result<Writer::Appended> Writer::append_now(const JobId& id, const std::vector<std::string>& columns,
                                             const std::vector<NewRow>& rows, std::size_t from) {
   PIXMILL_TRY(const auto stored, ingesting_job(id, Lock::kNone));
-  Appended appended{.job_no = stored.job_no, .next = from, .last_row = stored.job.rows};
+  Appended appended{.job_no = stored.job_no, .next = from, .last_row = stored.job.rows, .items = stored.job.total};
   auto& memory = memories_.of(stored.job_no);
   if (const auto remembered = memory.items; remembered != stored.job.total) {
     // Pushed out by other jobs since remember_names(), or of a transaction that was rolled back.
@@ -156,6 +160,7 @@ Result<Writer::Appended> Writer::append_now(const JobId& id, const std::vector<s
     return read_again();
   }
   appended.next = at;
+  appended.items = memory.items;
   appended.last_row = chunk.last_row;
   return appended;
 }

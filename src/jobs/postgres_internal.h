@@ -103,6 +103,12 @@ class Writer {
     std::int64_t job_no = 0;
     std::size_t next = 0;  // of the rows given
     std::uint64_t last_row = 0;
+    std::uint64_t items = 0;  // of the job
+  };
+  struct Appending {
+    JobId job;
+    std::int64_t job_no = 0;
+    std::uint64_t items = 0;
   };
   using Finished = std::vector<JobId>;                    // jobs that ended in the transaction under way
   using Changes = std::map<std::int64_t, CounterChange>;  // by job number
@@ -160,6 +166,7 @@ class Writer {
   Session session_;
   PostgresOptions options_;
   IngestMemories memories_;
+  std::optional<Appending> appending_;  // the job appended to last
   // How far append_rows said it was, by job number. Appending does not wait for the server's disk, so a crash of the
   // server may take back what the reader of the table is already beyond: then the table is read again.
   std::map<std::int64_t, std::uint64_t> rows_told_;

@@ -75,6 +75,12 @@ constexpr const char* kFill =
     "source_path, source_digest, ingest_by, url_column, invalid_rows, total, remaining, succeeded, created_at) "
     "SELECT md5(n::text)::uuid::text, 'running', 'api', 'x', 'format=jpeg', '', 0, '', '', 'p/', '', 'd' || n, '', '', "
     "'skip', {0}, {0} / 10, {0} - {0} / 10, 0 FROM generate_series(1, 2) AS n; "
+    "INSERT INTO jobs (id, state, origin, name, recipe, recipe_name, overrides, webhook_url, name_template, "
+    "blob_prefix, "
+    "source_path, source_digest, ingest_by, url_column, invalid_rows, created_at) "
+    "SELECT md5(n::text)::uuid::text, 'completed', 'api', 'x', 'format=jpeg', '', 0, '', '', 'p/', '', 'd' || n, '', "
+    "'', "
+    "'skip', 0 FROM generate_series(3, 2002) AS n; "
     "INSERT INTO items (job_no, item, row_no, position, url, stem, state, not_before, finished_at) "
     "SELECT j, n, n, 1, 'https://origin.example/' || n, n || '.jpg', CASE WHEN n % 10 = 0 THEN 'pending' ELSE "
     "'succeeded' "
@@ -84,6 +90,13 @@ constexpr const char* kFill =
     "INSERT INTO outputs SELECT j, n, 1, '', 'p/' || n, n, 100, 10, 10, 'jpeg', 80, '', '' FROM generate_series(1, 2) "
     "AS j, "
     "generate_series(1, {0}) AS n WHERE n % 10 <> 0; "
+    "INSERT INTO events (event_id, job_no, generation, terminal, type, body, created_at) SELECT 'e' || n, 3 + n % "
+    "2000, "
+    "n, 1, "
+    "'job.completed', '', 0 FROM generate_series(1, 20000) AS n; "
+    "INSERT INTO deliveries (event_id, event_no, url, origin, state, due_at) SELECT event_id, event_no, '', 'o', CASE "
+    "WHEN "
+    "event_no % 100 = 0 THEN 'pending' ELSE 'delivered' END, event_no FROM events; "
     "UPDATE items SET state = 'succeeded', not_before = NULL WHERE state = 'pending' AND item <= {1}";
 
 bool is_long() { return std::getenv("PIXMILL_TEST_LONG") != nullptr; }
@@ -191,7 +204,8 @@ TEST_F(PostgresPlans, ClaimsAndPagesAmongManyItems) {
     EXPECT_TRUE(result.has_value());
     return result;
   };
-  const auto page = pixmill::testing::run_task(io, opened->jobs->jobs(JobQuery{.state = {}, .limit = 2, .before = {}}));
+  const auto page = pixmill::testing::run_task(
+      io, opened->jobs->jobs(JobQuery{.state = JobState::kRunning, .limit = 2, .before = {}}));
   const auto id = page->jobs.front().id;
   std::size_t claimed = 0;
   for (int i = 0; i < 300; ++i) {

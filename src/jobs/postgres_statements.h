@@ -319,7 +319,7 @@ inline constexpr std::string_view kLeaseDeliveries =
     "UPDATE deliveries SET state = 'leased', due_at = $2, attempts = attempts + 1, token = token + 1 "
     "WHERE event_id = ANY($1::text[])";
 inline constexpr std::string_view kRecordDelivery =
-    "UPDATE deliveries SET state = $3, due_at = $4 WHERE event_id = $1 AND state = 'leased' AND token = $2";
+    "UPDATE deliveries SET state = $3, due_at = $4 WHERE event_id = $1 AND (state || '') = 'leased' AND token = $2";
 inline constexpr std::string_view kInsertAttempt =
     "INSERT INTO delivery_attempts (event_id, attempt, at, http_status, error, answer, elapsed_ms) "
     "SELECT event_id, attempts, $2, $3, $4, $5, $6 FROM deliveries WHERE event_id = $1";
