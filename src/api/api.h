@@ -16,6 +16,7 @@
 #include "base/time.h"
 #include "engine/pool.h"
 #include "fetch/address_policy.h"
+#include "fetch/host_limits.h"
 #include "http/server.h"
 #include "jobs/ingest.h"
 #include "jobs/job_document.h"
@@ -27,6 +28,14 @@
 #include "storage/blob_store.h"
 
 namespace pixmill::api {
+
+// A service beside the database that this process uses.
+struct ServiceState {
+  std::string name;
+  bool ok = false;
+  std::string detail;   // for people; no secrets
+  bool needed = false;  // false: the process works without it, so it is ready all the same
+};
 
 // All must outlive the Api and the loop's last turn.
 struct ApiParts {
@@ -40,9 +49,12 @@ struct ApiParts {
   const fetch::AddressPolicy& policy;  // webhook addresses are checked against it before a job is accepted
   const Clock& clock;
   Metrics& metrics;
-  engine::Pool* engines = nullptr;  // null in a process that decodes nothing: /readyz leaves it out
+  const fetch::HostLimits* hosts = nullptr;  // null in a process that fetches nothing: /v1/system shows none
+  engine::Pool* engines = nullptr;           // null in a process that decodes nothing: /readyz leaves it out
   // An event may have been committed, or a delivery made due: webhook::Deliverer::wake. Empty: nobody listens.
   std::function<void()> wake_deliverer;
+  // Asked for /readyz. Empty: there are none.
+  std::function<std::vector<ServiceState>()> services = nullptr;
 };
 
 struct ApiOptions {

@@ -16,6 +16,8 @@ namespace json = boost::json;
 namespace {
 
 constexpr milliseconds kDepthPatience{500};
+constexpr std::uint64_t kHostRows = 100;
+constexpr std::uint64_t kHostRowsMax = 1'000;
 
 constexpr std::string_view kFrontPage = R"(<h1>Pixmill {0}</h1>
 <p>Bulk image processing: a table of image URLs goes in; every image is downloaded, transformed and stored; a result
@@ -42,10 +44,35 @@ keeps every byte of the input's cells</td></tr>
 <tr><td><code>POST /v1/jobs/ID/cancel</code>, <code>retry</code></td><td>Stop it; run its failed images again</td></tr>
 <tr><td><code>GET /v1/jobs/ID/deliveries</code></td><td>Its webhooks; <code>POST …/EVENT/resend</code> sends one again</td></tr>
 <tr><td><code>GET /files/…</code></td><td>Finished images</td></tr>
+<tr><td><code>GET <a href="/v1/system">/v1/system</a></code></td><td>The hosts that images come from, with their limits and
+waits, and the services in use; <code>hosts</code> says how many rows</td></tr>
 <tr><td><code>POST /imgproc/upload</code>, <code>GET /imgproc/status/ID/</code></td><td>The original platform's interface</td></tr>
 <tr><td><code>GET <a href="/healthz">/healthz</a></code>, <code><a href="/readyz">/readyz</a></code>,
 <code><a href="/metrics">/metrics</a></code></td><td>For those who run it</td></tr>
 </table>)";
+
+template <class Number>
+json::value number_or_null(const std::optional<Number>& value) {
+  return value ? json::value(*value) : json::value(nullptr);
+}
+
+json::value ms_or_null(const std::optional<milliseconds>& value) {
+  return value ? json::value(value->count()) : json::value(nullptr);
+}
+
+json::object host_json(const fetch::HostState& host) {
+  return json::object{
+      {"host", host.origin},
+      {"limit", host.limit},
+      {"in_flight", host.in_flight},
+      {"waiting", host.waiting},
+      {"rate_per_second", number_or_null(host.rate)},
+      {"latency_ms", ms_or_null(host.latency)},
+      {"best_latency_ms", ms_or_null(host.best)},
+      {"backing_off_ms", ms_or_null(host.closed_for)},
+      {"refused_status", host.refused_status == 0 ? json::value(nullptr) : json::value(host.refused_status)},
+      {"silent", host.is_silent}};
+}
 
 }  // namespace
 
@@ -55,7 +82,28 @@ System::System(Context& context)
       pending_(context.parts.metrics.gauge("pixmill_queue_items", "Items of unfinished jobs, by state",
                                            {{"state", "pending"}})),
       leased_(context.parts.metrics.gauge("pixmill_queue_items", "Items of unfinished jobs, by state",
-                                          {{"state", "leased"}})) {}
+                                          {{"state", "leased"}})),
+      hosts_(context.parts.metrics) {}
+
+System::HostGauges::HostGauges(Metrics& metrics) {
+  const auto hosts = [&](const char* state) {
+    return metrics.gauge("pixmill_hosts", "Hosts that pictures are fetched from, by what is known of them",
+                         {{"state", state}});
+  };
+  known = hosts("known");
+  backing_off = hosts("backing_off");
+  silent = hosts("silent");
+  in_flight = metrics.gauge("pixmill_host_requests", "Requests to all hosts together", {{"state", "in_flight"}});
+  waiting = metrics.gauge("pixmill_host_requests", "Requests to all hosts together", {{"state", "waiting"}});
+}
+
+void System::HostGauges::set(const fetch::HostLimits::Totals& totals) const {
+  known.set(static_cast<double>(totals.hosts));
+  backing_off.set(static_cast<double>(totals.backing_off));
+  silent.set(static_cast<double>(totals.silent));
+  in_flight.set(static_cast<double>(totals.in_flight));
+  waiting.set(static_cast<double>(totals.waiting));
+}
 
 void System::add_routes(http::Router& router) {
   router.add("GET", "/", [this](http::Request& request) { return front_page(request); });
@@ -65,6 +113,7 @@ void System::add_routes(http::Router& router) {
       "GET", "/readyz", [this](http::Request& request) { return ready(request); }, true);
   router.add(
       "GET", "/metrics", [this](http::Request& request) { return metrics(request); }, true);
+  router.add("GET", "/v1/system", [this](http::Request& request) { return system(request); });
 }
 
 Task<http::Response> System::health(http::Request&) { co_return http::json_response(200, R"({"status":"ok"})"); }
@@ -76,9 +125,32 @@ Task<http::Response> System::metrics(http::Request&) {
     pending_.set(static_cast<double>(depth->pending));
     leased_.set(static_cast<double>(depth->leased));
   }
+  if (context_.parts.hosts != nullptr) hosts_.set(context_.parts.hosts->totals());
   auto response = http::text_response(200, context_.parts.metrics.expose());
   response.headers.set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
   co_return response;
+}
+
+Task<http::Response> System::system(http::Request& request) {
+  const auto rows = number_parameter(request, "hosts", kHostRows, 0, kHostRowsMax);
+  if (!rows) co_return error_response(rows.error(), request);
+  json::object body{{"version", context_.options.version}};
+  if (context_.parts.hosts != nullptr) {
+    const auto totals = context_.parts.hosts->totals();
+    json::array table;
+    for (const auto& host : context_.parts.hosts->table(*rows)) table.push_back(host_json(host));
+    body["hosts"] = json::object{{"known", totals.hosts},     {"in_flight", totals.in_flight},
+                                 {"waiting", totals.waiting}, {"backing_off", totals.backing_off},
+                                 {"silent", totals.silent},   {"table", std::move(table)}};
+  }
+  json::array services;
+  if (context_.parts.services) {
+    for (const auto& service : context_.parts.services()) {
+      services.push_back(json::object{{"name", service.name}, {"ok", service.ok}, {"detail", service.detail}});
+    }
+  }
+  body["services"] = std::move(services);
+  co_return http::json_response(200, json::serialize(body));
 }
 
 Task<http::Response> System::front_page(http::Request&) {
@@ -123,11 +195,20 @@ Task<http::Response> System::ready(http::Request&) {
   checks.push_back(co_await check_store());
   for (auto& check : check_engines()) checks.push_back(std::move(check));
   checks.push_back(check_disk());
+  if (context_.parts.services) {
+    for (auto& service : context_.parts.services()) {
+      checks.push_back({.name = std::move(service.name),
+                        .ok = service.ok,
+                        .detail = std::move(service.detail),
+                        .needed = service.needed});
+    }
+  }
   bool ready = true;
   json::array listed;
   for (const auto& check : checks) {
-    ready = ready && check.ok;
-    listed.push_back(json::object{{"name", check.name}, {"ok", check.ok}, {"detail", check.detail}});
+    ready = ready && (check.ok || !check.needed);
+    listed.push_back(
+        json::object{{"name", check.name}, {"ok", check.ok}, {"needed", check.needed}, {"detail", check.detail}});
   }
   const json::object body{
       {"status", ready ? "ready" : "not_ready"}, {"version", context_.options.version}, {"checks", std::move(listed)}};

@@ -20,7 +20,9 @@ Result<Network> make_network(Executor executor, const Settings& settings, fetch:
     return allowed->allows(address, port);
   };
   PIXMILL_TRY(network.client, http::Client::create(executor, std::move(client)));
-  network.hosts = std::make_unique<fetch::HostLimits>(executor, settings.hosts);
+  auto limits = settings.hosts;
+  limits.metrics = &metrics;
+  network.hosts = std::make_unique<fetch::HostLimits>(executor, limits);
   network.fetcher = fetch::make_http_fetcher({.client = *network.client,
                                               .resolver = *network.resolver,
                                               .policy = *network.policy,

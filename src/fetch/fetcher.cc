@@ -224,7 +224,7 @@ class HttpFetcher final : public Fetcher {
       return;
     }
     if (response->status != 429 && response->status != 503) {
-      place.turn.answered();
+      place.turn.answered(response->first_byte);
       return;
     }
     const auto refused = check_status(url, *response);

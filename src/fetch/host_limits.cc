@@ -6,9 +6,12 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <list>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+
+#include "fetch/host_pace.h"
 
 namespace pixmill::fetch {
 
@@ -17,27 +20,45 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// 200 new connections at once overflowed a small server's accept queue and looked like a hang for 20 s.
-constexpr std::uint32_t kFirstRound = 4;
+constexpr double kLearningRate = 0.125;
+constexpr seconds kSentAwayAtLeast{1};     // and come back …
+constexpr seconds kSentAwayAtMost{60};     // … within these
+constexpr double kSentAwayBurst = 512;     // at once …
+constexpr double kSentAwayPerSecond = 64;  // … and so many more: each costs a claim and a release
+constexpr seconds kSilentMinimum{1};       // a host that fails faster holds nobody up
+constexpr seconds kSilentRetryAfter{5};
 
 struct Waiter;
 
 struct Host {
-  explicit Host(const Executor& executor) : alarm(executor) {}
+  Host(const Executor& executor, const HostLimitOptions& options)
+      : pace({.per_host = options.per_host, .requests_per_second = options.requests_per_second}), alarm(executor) {}
 
   std::string origin;
-  std::uint32_t limit = kFirstRound;  // requests at once, for now
-  std::uint32_t answers = 0;          // good ones since the limit last changed
-  std::uint32_t running = 0;
+  HostPace pace;
+  std::list<steady_clock::time_point> running;  // when each began, the oldest in front
   std::list<std::shared_ptr<Waiter>> waiters;
-  steady_clock::time_point closed_until{};
-  steady_clock::time_point asked_until{};  // the whole pause that the latest refusal asked for
-  int refused_status = 0;
-  int rounds_in_vain = 0;                 // refusals in a row, those of one round counted once
-  steady_clock::time_point next_start{};  // by the rate limit
+  double turn_seconds = 0;                // that one lasts, lately
+  steady_clock::time_point away_until{};  // when those who were sent away have had their turns
   asio::steady_timer alarm;               // when the host opens again and requests wait
   std::optional<steady_clock::time_point> alarm_at;
   std::optional<std::list<std::string>::iterator> idle_at;  // in the list of idle hosts
+
+  // What one turn takes, also when none has come to its end yet.
+  [[nodiscard]] double expected_turn_seconds(steady_clock::time_point now) const {
+    if (running.empty()) return turn_seconds;
+    return std::max(turn_seconds, std::chrono::duration<double>(now - running.front()).count());
+  }
+  // Until the turn of the one with `before` others in front of it, were nothing to change.
+  [[nodiscard]] double expected_wait_seconds(std::size_t before, steady_clock::time_point now) const {
+    const auto rounds = static_cast<double>(before / pace.limit() + 1);
+    const double by_rate = pace.rate() ? static_cast<double>(before) / *pace.rate() : 0;
+    return std::max(rounds * expected_turn_seconds(now), by_rate);
+  }
+  // It holds everyone up who waits for it, and answers nobody.
+  [[nodiscard]] bool is_dead(steady_clock::time_point now) const {
+    return pace.is_silent() && expected_turn_seconds(now) >= std::chrono::duration<double>(kSilentMinimum).count();
+  }
 };
 
 }  // namespace
@@ -45,93 +66,126 @@ struct Host {
 struct HostLimits::Turn::State {
   std::weak_ptr<Impl> limits;
   std::shared_ptr<Host> host;
+  std::list<steady_clock::time_point>::iterator began;
+  std::uint64_t ticket = 0;
   bool is_settled = false;
 };
 
 namespace {
 
-std::chrono::seconds until(steady_clock::time_point at) {
-  return std::chrono::ceil<std::chrono::seconds>(std::max(at - steady_clock::now(), steady_clock::duration::zero()));
+std::chrono::seconds until(steady_clock::time_point at, steady_clock::time_point now) {
+  return std::chrono::ceil<std::chrono::seconds>(std::max(at - now, steady_clock::duration::zero()));
 }
 
 // Why a request to `host` got no turn.
-Error no_turn(const Host& host) {
-  if (host.rounds_in_vain >= HostLimits::kRoundsInVain) {
-    return Error{.code = ErrorCode::kHttpTransient,
-                 .message = fmt::format("{} answers every request with status {}", host.origin, host.refused_status),
+Error no_turn(const Host& host, steady_clock::time_point now) {
+  if (host.pace.rounds_in_vain() >= HostLimits::kRoundsInVain) {
+    return Error{
+        .code = ErrorCode::kHttpTransient,
+        .message = fmt::format("{} answers every request with status {}", host.origin, host.pace.refused_status()),
+        .detail = {},
+        .http_status = host.pace.refused_status(),
+        .retry_after = until(host.pace.asked_until(), now)};
+  }
+  if (host.is_dead(now)) {
+    return Error{.code = ErrorCode::kConnect,
+                 .message = fmt::format("{} has stopped answering", host.origin),
                  .detail = {},
-                 .http_status = host.refused_status,
-                 .retry_after = until(host.asked_until)};
+                 .http_status = 0,
+                 .retry_after = kSilentRetryAfter};
   }
   Error error{.code = ErrorCode::kTimeout, .message = fmt::format("No turn at {} in time", host.origin), .detail = {}};
-  if (host.closed_until > steady_clock::now()) error.retry_after = until(host.closed_until);
+  if (host.pace.closed_until() > now) error.retry_after = until(host.pace.closed_until(), now);
   return error;
 }
 
 struct Waiter {
   explicit Waiter(const Executor& executor) : timer(executor) {}
   asio::steady_timer timer;  // expires when patience ends; cancelled when there is an answer
+  steady_clock::time_point gives_up_at{};
   std::optional<HostLimits::Turn> turn;
+  std::optional<Error> sent_away;
   bool stopped = false;
+};
+
+struct Counters {
+  explicit Counters(Metrics* metrics) {
+    if (metrics == nullptr) return;
+    const auto of = [&](const char* status) {
+      return metrics->counter("pixmill_host_refusals_total", "Answers of hosts that asked for fewer requests",
+                              {{"status", status}});
+    };
+    refused_429 = of("429");
+    refused_503 = of("503");
+    sent_away = metrics->counter("pixmill_host_sent_away_total",
+                                 "Requests that were told at once that their host's turn would not come in time");
+    silent = metrics->counter("pixmill_host_silent_total", "Requests that failed because their host stopped answering");
+  }
+  Counter refused_429, refused_503, sent_away, silent;
 };
 
 }  // namespace
 
 struct HostLimits::Impl : std::enable_shared_from_this<HostLimits::Impl> {
-  Impl(Executor loop, HostLimitOptions chosen) : executor(std::move(loop)), options(chosen) {
+  Impl(Executor loop, HostLimitOptions chosen)
+      : executor(std::move(loop)), options(chosen), counters(options.metrics), review_timer(executor) {
     options.per_host = std::clamp<std::uint32_t>(options.per_host, 1, 256);
   }
 
+  [[nodiscard]] steady_clock::time_point now() const { return options.now ? options.now() : steady_clock::now(); }
   std::shared_ptr<Host> host_of(const std::string& origin);
-  [[nodiscard]] steady_clock::time_point opens_at(const Host& host) const {
-    return std::max(host.closed_until, host.next_start);
-  }
-  [[nodiscard]] bool may_start(const Host& host) const {
-    return host.running < host.limit && opens_at(host) <= steady_clock::now();
-  }
+  [[nodiscard]] std::uint32_t limit_of(const Host& host) const { return host.is_dead(now()) ? 1 : host.pace.limit(); }
+  [[nodiscard]] bool has_place(const Host& host) const { return host.running.size() < limit_of(host); }
+  [[nodiscard]] bool may_start(const Host& host) const { return has_place(host) && host.pace.opens_at() <= now(); }
   Turn start(const std::shared_ptr<Host>& host);
-  void give_back(const std::shared_ptr<Host>& host);
+  void give_back(Turn::State& state);
   void serve_waiters(const std::shared_ptr<Host>& host);
   void arm(const std::shared_ptr<Host>& host);
   void note_use(const std::shared_ptr<Host>& host);
-  void halve(Host& host, std::uint32_t least) {
-    host.limit = std::max(host.limit / 2, std::min(host.limit, least));
-    host.answers = 0;
-  }
+  void review_soon();
+  void review(Host& host);
+  [[nodiscard]] std::optional<Error> turned_away(Host& host, std::size_t before, steady_clock::time_point gives_up_at);
+  bool may_send_away();
 
   Executor executor;
   HostLimitOptions options;
+  Counters counters;
   bool stopped = false;
   std::unordered_map<std::string, std::shared_ptr<Host>> hosts;
   std::unordered_set<Host*> with_waiters;
   std::list<std::string> idle;  // the longest idle in front
+  asio::steady_timer review_timer;
+  bool will_review = false;
+  double may_go = kSentAwayBurst;
+  steady_clock::time_point may_go_as_of{};
 };
 
 std::shared_ptr<Host> HostLimits::Impl::host_of(const std::string& origin) {
   if (const auto found = hosts.find(origin); found != hosts.end()) return found->second;
-  auto host = std::make_shared<Host>(executor);
+  auto host = std::make_shared<Host>(executor, options);
   host->origin = origin;
-  host->limit = std::min(kFirstRound, options.per_host);
   hosts[origin] = host;
   return host;
 }
 
 HostLimits::Turn HostLimits::Impl::start(const std::shared_ptr<Host>& host) {
-  ++host->running;
+  const auto began = host->running.insert(host->running.end(), now());
+  const auto ticket = host->pace.started(*began);
   note_use(host);
-  if (options.requests_per_second) {
-    const auto spacing = std::chrono::duration<double>(1.0 / std::max(*options.requests_per_second, 0.001));
-    host->next_start =
-        std::max(host->next_start, steady_clock::now()) + std::chrono::duration_cast<steady_clock::duration>(spacing);
-  }
   Turn turn;
-  turn.state_ = std::make_shared<Turn::State>(Turn::State{.limits = weak_from_this(), .host = host});
+  turn.state_ = std::make_shared<Turn::State>(
+      Turn::State{.limits = weak_from_this(), .host = host, .began = began, .ticket = ticket});
   return turn;
 }
 
-void HostLimits::Impl::give_back(const std::shared_ptr<Host>& host) {
-  --host->running;
-  serve_waiters(host);
+void HostLimits::Impl::give_back(Turn::State& state) {
+  Host& host = *state.host;
+  if (state.is_settled) {
+    const double took = std::chrono::duration<double>(now() - *state.began).count();
+    host.turn_seconds += (took - host.turn_seconds) * (host.turn_seconds == 0 ? 1 : kLearningRate);
+  }
+  host.running.erase(state.began);
+  serve_waiters(state.host);
 }
 
 void HostLimits::Impl::serve_waiters(const std::shared_ptr<Host>& host) {
@@ -145,10 +199,67 @@ void HostLimits::Impl::serve_waiters(const std::shared_ptr<Host>& host) {
   arm(host);
 }
 
+bool HostLimits::Impl::may_send_away() {
+  const auto at = now();
+  const double passed = std::chrono::duration<double>(at - std::exchange(may_go_as_of, at)).count();
+  may_go = std::min(kSentAwayBurst, may_go + passed * kSentAwayPerSecond);
+  if (may_go < 1) return false;
+  may_go -= 1;
+  return true;
+}
+
+// The answer for the one with `before` others in front of it who gives up then, if it can be told now.
+std::optional<Error> HostLimits::Impl::turned_away(Host& host, std::size_t before,
+                                                   steady_clock::time_point gives_up_at) {
+  const auto now = this->now();
+  if (host.is_dead(now)) {
+    counters.silent.add();
+    return no_turn(host, now);
+  }
+  if (host.pace.closed_until() > gives_up_at) return no_turn(host, now);
+  const std::chrono::duration<double> wait(host.expected_wait_seconds(before, now));
+  if (now + wait <= gives_up_at || !may_send_away()) return std::nullopt;
+  counters.sent_away.add();
+  // They come back behind those who wait now, one after another, as fast as the host takes them.
+  const double turns_apart = host.expected_turn_seconds(now) / host.pace.limit();
+  const std::chrono::duration<double> apart(std::max(turns_apart, host.pace.rate() ? 1 / *host.pace.rate() : 0));
+  host.away_until = std::max(host.away_until, gives_up_at) + std::chrono::duration_cast<steady_clock::duration>(apart);
+  host.away_until = std::min<steady_clock::time_point>(host.away_until, now + kSentAwayAtMost);
+  Error error = no_turn(host, now);
+  error.retry_after = std::clamp(until(host.away_until, now), kSentAwayAtLeast, kSentAwayAtMost);
+  return error;
+}
+
+void HostLimits::Impl::review_soon() {
+  if (stopped || with_waiters.empty() || std::exchange(will_review, true)) return;
+  review_timer.expires_after(options.review_every);
+  review_timer.async_wait([self = weak_from_this()](const boost::system::error_code& error) {
+    const auto impl = self.lock();
+    if (error || !impl || impl->stopped) return;
+    impl->will_review = false;
+    for (Host* host : std::vector<Host*>(impl->with_waiters.begin(), impl->with_waiters.end())) impl->review(*host);
+    impl->review_soon();
+  });
+}
+
+// A host may have become slower since they came: the last ones go first.
+void HostLimits::Impl::review(Host& host) {
+  while (!host.waiters.empty()) {
+    const auto& last = host.waiters.back();
+    // The first of a dead host tries whether it is.
+    if (host.waiters.size() == 1 && host.running.empty()) break;
+    last->sent_away = turned_away(host, host.waiters.size() - 1, last->gives_up_at);
+    if (!last->sent_away) break;
+    last->timer.cancel();
+    host.waiters.pop_back();
+  }
+  note_use(hosts.at(host.origin));
+}
+
 // Only where nothing else will call serve_waiters: with a place free, and time alone in the way.
 void HostLimits::Impl::arm(const std::shared_ptr<Host>& host) {
-  if (stopped || host->waiters.empty() || host->running >= host->limit) return;
-  const auto at = opens_at(*host);
+  if (stopped || host->waiters.empty() || !has_place(*host)) return;
+  const auto at = host->pace.opens_at();
   if (host->alarm_at && *host->alarm_at <= at) return;
   host->alarm_at = at;
   host->alarm.expires_at(at);
@@ -167,8 +278,9 @@ void HostLimits::Impl::note_use(const std::shared_ptr<Host>& host) {
     host->alarm_at.reset();
   } else {
     with_waiters.insert(host.get());
+    review_soon();
   }
-  const bool is_idle = host->waiters.empty() && host->running == 0;
+  const bool is_idle = host->waiters.empty() && host->running.empty();
   if (is_idle == host->idle_at.has_value()) return;
   if (!is_idle) {
     idle.erase(*host->idle_at);
@@ -191,22 +303,18 @@ HostLimits::Turn& HostLimits::Turn::operator=(Turn&& other) noexcept {
 
 HostLimits::Turn::~Turn() {
   if (!state_) return;
-  if (const auto impl = state_->limits.lock()) impl->give_back(state_->host);
+  if (const auto impl = state_->limits.lock()) impl->give_back(*state_);
 }
 
-void HostLimits::Turn::answered() {
+void HostLimits::Turn::answered(std::optional<milliseconds> first_byte) {
   if (!state_ || std::exchange(state_->is_settled, true)) return;
   const auto impl = state_->limits.lock();
-  Host& host = *state_->host;
-  host.rounds_in_vain = 0;
-  if (!impl || host.limit >= impl->options.per_host || ++host.answers < host.limit) return;
-  host.limit = std::min(host.limit * 2, impl->options.per_host);
-  host.answers = 0;
+  if (impl) state_->host->pace.answered(impl->now(), first_byte);
 }
 
 void HostLimits::Turn::failed() {
   if (!state_ || std::exchange(state_->is_settled, true)) return;
-  if (const auto impl = state_->limits.lock()) impl->halve(*state_->host, kFirstRound);
+  state_->host->pace.failed(state_->ticket);
 }
 
 HostLimits::HostLimits(Executor executor, HostLimitOptions options)
@@ -220,40 +328,35 @@ Task<Result<HostLimits::Turn>> HostLimits::take(std::string origin, milliseconds
   if (impl->stopped) co_return cancelled();
   const auto host = impl->host_of(origin);
   if (host->waiters.empty() && impl->may_start(*host)) co_return impl->start(host);
-  if (host->closed_until > steady_clock::now() + patience) {
+  if (auto refused = impl->turned_away(*host, host->waiters.size(), impl->now() + patience)) {
     impl->note_use(host);
-    co_return std::unexpected(no_turn(*host));
+    co_return std::unexpected(std::move(*refused));
   }
   const auto waiter = std::make_shared<Waiter>(impl->executor);
   waiter->timer.expires_after(patience);
+  waiter->gives_up_at = impl->now() + patience;
   host->waiters.push_back(waiter);
   impl->serve_waiters(host);
   boost::system::error_code error;
   if (!waiter->turn) co_await waiter->timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
   if (waiter->turn) co_return std::move(*waiter->turn);
+  if (waiter->sent_away) co_return std::unexpected(std::move(*waiter->sent_away));
   host->waiters.remove(waiter);
   impl->serve_waiters(host);
   if (waiter->stopped || error) co_return cancelled();
-  co_return std::unexpected(no_turn(*host));
+  co_return std::unexpected(no_turn(*host, impl->now()));
 }
 
 void HostLimits::back_off(const std::string& origin, Refusal refusal) {
   const auto host = impl_->host_of(origin);
-  const auto now = steady_clock::now();
-  const auto pause = std::max(refusal.pause, milliseconds(0));
-  // Several answers of one round say the same thing; only the first of them halves and counts.
-  if (host->closed_until <= now) {
-    impl_->halve(*host, 1);
-    ++host->rounds_in_vain;
-  }
-  host->closed_until = std::max(host->closed_until, now + std::min<milliseconds>(pause, kPauseMax));
-  host->asked_until = now + pause;
-  host->refused_status = refusal.http_status;
+  (refusal.http_status == 429 ? impl_->counters.refused_429 : impl_->counters.refused_503).add();
+  host->pace.refused(impl_->now(), refusal.http_status, refusal.pause);
   impl_->note_use(host);
 }
 
 void HostLimits::stop() {
   impl_->stopped = true;
+  impl_->review_timer.cancel();
   for (const auto& [origin, host] : impl_->hosts) {
     host->alarm.cancel();
     for (const auto& waiter : host->waiters) {
@@ -268,8 +371,52 @@ std::optional<HostLimits::Busy> HostLimits::busiest() const {
       std::ranges::max_element(impl_->with_waiters, {}, [](const Host* host) { return host->waiters.size(); });
   if (most == impl_->with_waiters.end()) return std::nullopt;
   const Host& host = **most;
-  return Busy{
-      .origin = host.origin, .waiting = static_cast<std::uint32_t>(host.waiters.size()), .running = host.running};
+  return Busy{.origin = host.origin,
+              .waiting = static_cast<std::uint32_t>(host.waiters.size()),
+              .running = static_cast<std::uint32_t>(host.running.size())};
+}
+
+std::vector<HostState> HostLimits::table(std::size_t rows) const {
+  const auto now = impl_->now();
+  std::vector<const Host*> hosts;
+  for (const auto& [origin, host] : impl_->hosts) hosts.push_back(host.get());
+  const auto has_more = [now](const Host* a, const Host* b) {
+    const auto key = [now](const Host* host) {
+      return std::tuple(host->waiters.size() + host->running.size(), host->pace.closed_until() > now);
+    };
+    return key(a) != key(b) ? key(a) > key(b) : a->origin < b->origin;
+  };
+  const auto end = hosts.begin() + static_cast<std::ptrdiff_t>(std::min(rows, hosts.size()));
+  std::partial_sort(hosts.begin(), end, hosts.end(), has_more);
+  std::vector<HostState> states;
+  for (const Host* host : std::vector<const Host*>(hosts.begin(), end)) {
+    HostState state{.origin = host->origin,
+                    .limit = impl_->limit_of(*host),
+                    .in_flight = static_cast<std::uint32_t>(host->running.size()),
+                    .waiting = static_cast<std::uint32_t>(host->waiters.size()),
+                    .rate = host->pace.rate(),
+                    .latency = host->pace.latency(),
+                    .best = host->pace.best_latency(),
+                    .closed_for = std::nullopt,
+                    .refused_status = host->pace.refused_status(),
+                    .is_silent = host->pace.is_silent()};
+    const auto closed_for = host->pace.closed_until() - now;
+    if (closed_for > closed_for.zero()) state.closed_for = std::chrono::ceil<milliseconds>(closed_for);
+    states.push_back(std::move(state));
+  }
+  return states;
+}
+
+HostLimits::Totals HostLimits::totals() const {
+  const auto now = impl_->now();
+  Totals totals{.hosts = impl_->hosts.size()};
+  for (const auto& [origin, host] : impl_->hosts) {
+    totals.in_flight += host->running.size();
+    totals.waiting += host->waiters.size();
+    totals.backing_off += host->pace.closed_until() > now ? 1 : 0;
+    totals.silent += host->pace.is_silent() ? 1 : 0;
+  }
+  return totals;
 }
 
 }  // namespace pixmill::fetch

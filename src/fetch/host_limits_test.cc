@@ -7,6 +7,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <deque>
 
+#include "fetch/host_pace.h"
 #include "tests/support/run_task.h"
 
 namespace pixmill::fetch {
@@ -201,6 +202,132 @@ TEST_F(HostLimitsTest, ReportsWhereRequestsWait) {
   EXPECT_EQ(busiest->origin, "http://b.test");
   EXPECT_EQ(busiest->waiting, 3u);
   EXPECT_EQ(busiest->running, 4u);
+  limits().stop();
+  run_ready();
+}
+
+// The limits' own clock stands still until the test moves it; their timers do not.
+class HostLimitsTime : public HostLimitsTest {
+ protected:
+  HostLimitOptions with_clock(HostLimitOptions options = {}) {
+    options.now = [this] { return now_; };
+    return options;
+  }
+  // Takes a turn and fails in it after `lasting`.
+  void fail_once(const std::string& origin, milliseconds lasting) {
+    auto turn = take(origin);
+    ASSERT_TRUE(turn);
+    now_ += lasting;
+    turn->failed();
+  }
+  std::chrono::steady_clock::time_point now_ = std::chrono::steady_clock::now();
+};
+
+TEST_F(HostLimitsTime, P27SendsAwayAtOnceWhoCannotBeServedInTime) {
+  limits(with_clock());
+  for (int i = 0; i < 4; ++i) ask("http://slow.test");
+  now_ += seconds(6);
+  ask("http://slow.test", seconds(20));
+  EXPECT_TRUE(errors_.empty()) << "six seconds at least, which it has";
+  const auto sent_away = take("http://slow.test", seconds(5));
+  ASSERT_FALSE(sent_away);
+  EXPECT_EQ(sent_away.error().code, ErrorCode::kTimeout);
+  ASSERT_TRUE(sent_away.error().retry_after);
+  EXPECT_GE(*sent_away.error().retry_after, seconds(5));
+  const auto next = take("http://slow.test", seconds(5));
+  EXPECT_GT(next.error().retry_after, sent_away.error().retry_after) << "one after another, as the host takes them";
+  EXPECT_TRUE(take("http://other.test", seconds(5)));
+  limits().stop();
+  run_ready();
+}
+
+TEST_F(HostLimitsTime, P27SendsAwayThoseWhoWaitWhenTheHostTurnsOutToBeSlow) {
+  auto options = with_clock();
+  options.review_every = milliseconds(1);
+  limits(options);
+  for (int i = 0; i < 44; ++i) ask("http://slow.test", seconds(20));
+  EXPECT_TRUE(errors_.empty());
+  now_ += seconds(5);  // of the first four none has ended: forty cannot be served in the twenty seconds that they wait
+  run_until_errors(28);
+  EXPECT_EQ(limits().busiest()->waiting, 12u) << "three rounds in the fifteen seconds that are left";
+  limits().stop();
+  run_ready();
+}
+
+TEST_F(HostLimitsTime, SendsAwayNoMoreThanTheDatabaseBears) {
+  limits(with_clock());
+  for (int i = 0; i < 4; ++i) ask("http://slow.test");
+  now_ += seconds(50);
+  for (int i = 0; i < 2'000; ++i) ask("http://slow.test", seconds(20));
+  EXPECT_EQ(errors_.size(), 512u);
+  now_ += seconds(1);
+  for (int i = 0; i < 2'000; ++i) ask("http://slow.test", seconds(20));
+  EXPECT_EQ(errors_.size(), 512u + 64u);
+  limits().stop();
+  run_ready();
+}
+
+TEST_F(HostLimitsTime, P16FailsAtOnceAtAHostThatHasGoneSilentAndTriesOneAtATime) {
+  limits(with_clock());
+  for (std::uint32_t i = 0; i < HostPace::kFailuresInVain; ++i) fail_once("http://dead.test", seconds(10));
+  const auto probe = take("http://dead.test", seconds(20));
+  ASSERT_TRUE(probe) << "one tries";
+  const auto refused = take("http://dead.test", seconds(20));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kConnect) << "it counts as an attempt";
+  EXPECT_EQ(refused.error().retry_after, seconds(5));
+  EXPECT_TRUE(limits().table(1).at(0).is_silent);
+  EXPECT_EQ(limits().totals().silent, 1u);
+}
+
+TEST_F(HostLimitsTime, GoesOnAsBeforeWhenASilentHostAnswersAgain) {
+  limits(with_clock());
+  for (std::uint32_t i = 0; i < HostPace::kFailuresInVain; ++i) fail_once("http://dead.test", seconds(10));
+  {
+    auto probe = take("http://dead.test");
+    ASSERT_TRUE(probe);
+    probe->answered(milliseconds(20));
+  }
+  std::vector<Result<Turn>> turns;
+  for (int i = 0; i < 4; ++i) turns.push_back(take("http://dead.test", kImpatient));
+  for (const auto& turn : turns) EXPECT_TRUE(turn);
+}
+
+TEST_F(HostLimitsTime, AHostThatFailsFastHoldsNobodyUp) {
+  limits(with_clock());
+  for (std::uint32_t i = 0; i < 2 * HostPace::kFailuresInVain; ++i) fail_once("http://refuses.test", milliseconds(2));
+  std::vector<Result<Turn>> turns;
+  for (int i = 0; i < 4; ++i) turns.push_back(take("http://refuses.test", kImpatient));
+  for (const auto& turn : turns) EXPECT_TRUE(turn);
+}
+
+TEST_F(HostLimitsTime, ShowsTheHostsWithMostToDoFirst) {
+  Metrics metrics;
+  auto options = with_clock();
+  options.metrics = &metrics;
+  limits(options);
+  EXPECT_TRUE(limits().table(10).empty());
+  ask("http://calm.test");
+  for (int i = 0; i < 6; ++i) ask("http://busy.test");
+  limits().back_off("http://closed.test", {.http_status = 429, .pause = seconds(30)});
+  auto table = limits().table(2);
+  ASSERT_EQ(table.size(), 2u);
+  EXPECT_EQ(table[0].origin, "http://busy.test");
+  EXPECT_EQ(table[0].in_flight, 4u);
+  EXPECT_EQ(table[0].waiting, 2u);
+  EXPECT_EQ(table[0].limit, 4u);
+  EXPECT_EQ(table[1].origin, "http://calm.test");
+  table = limits().table(10);
+  ASSERT_EQ(table.size(), 3u);
+  EXPECT_EQ(table[2].closed_for, milliseconds(30'000));
+  EXPECT_EQ(table[2].refused_status, 429);
+  EXPECT_FALSE(table[2].rate);
+  const auto totals = limits().totals();
+  EXPECT_EQ(totals.hosts, 3u);
+  EXPECT_EQ(totals.in_flight, 5u);
+  EXPECT_EQ(totals.waiting, 2u);
+  EXPECT_EQ(totals.backing_off, 1u);
+  EXPECT_NE(metrics.expose().find("pixmill_host_refusals_total{status=\"429\"} 1"), std::string::npos);
   limits().stop();
   run_ready();
 }

@@ -475,10 +475,23 @@ void Core::end(Transfer& ended, Attempt attempt) {
   done(std::move(attempt));
 }
 
+// Without the time to connect, and without waiting for a connection.
+milliseconds first_byte_of(CURL* easy) {
+  curl_off_t sent_us = 0;
+  curl_off_t began_us = 0;
+  curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
+  curl_easy_getinfo(easy, CURLINFO_STARTTRANSFER_TIME_T, &began_us);
+  return std::chrono::duration_cast<milliseconds>(
+      std::chrono::microseconds(std::max<curl_off_t>(began_us - sent_us, 0)));
+}
+
 Attempt Core::outcome(Transfer& transfer, CURLcode code) {
   if (const auto& broken = transfer.answer.broken()) return {.result = std::unexpected(*broken)};
-  if (transfer.answer.has_head() && (code == CURLE_OK || transfer.answer.is_cut()))
-    return {.result = transfer.answer.take()};
+  if (transfer.answer.has_head() && (code == CURLE_OK || transfer.answer.is_cut())) {
+    Attempt whole{.result = transfer.answer.take()};
+    if (whole.result) whole.result->first_byte = first_byte_of(transfer.easy);
+    return whole;
+  }
   Attempt failed{.result = std::unexpected(curl_error(code, transfer))};
   curl_off_t connected_us = 0;
   curl_easy_getinfo(transfer.easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);

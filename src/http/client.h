@@ -55,6 +55,7 @@ struct ClientResponse {
   Headers headers;
   std::string body;
   std::chrono::milliseconds elapsed{0};
+  std::chrono::milliseconds first_byte{0};  // from the request's last byte to the answer's first
 };
 
 // Shorter than servers' patience with a reader that rests, and than the time after which one that waits behind it on
