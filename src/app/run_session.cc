@@ -190,6 +190,7 @@ Task<Result<void>> RunSession::run_all() {
                          .own_ports = {},
                          .connections_max = shares.client_connections,
                          .local_files = true,
+                         .shared_queue = false,
                          .s3_bucket = s3_bucket_,
                          .s3_prefix = s3_prefix_,
                          .s3_source_buckets = options_.s3_source_buckets};

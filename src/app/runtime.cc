@@ -124,6 +124,10 @@ fetch::OwnEndpoints Runtime::own_endpoints() const {
 
 void Runtime::build_work(Executor executor) {
   queue_ = make_queue(executor);
+  if (redis_ && options_.shared_queue) {
+    if (!options_.database_url.empty()) event_bell_ = std::move(queue_);
+    queue_ = redis_->make_queue(store());
+  }
   ingest_ = std::make_unique<jobs::Ingest>(executor, store(), *queue_);
   fetch::Fetcher* fetcher = network_.fetcher.get();
   if (!options_.s3_source_buckets.empty()) {
@@ -176,6 +180,10 @@ Task<Result<std::unique_ptr<Runtime>>> Runtime::create(asio::io_context& io, Set
   const auto connections_max = runtime->options_.connections_max;
   PIXMILL_CO_TRY(runtime->network_, make_network(io.get_executor(), runtime->settings_, runtime->own_endpoints(),
                                                  connections_max, runtime->metrics_));
+  if (runtime->settings_.redis) {
+    PIXMILL_CO_TRY(runtime->redis_, RedisServices::create(io.get_executor(), runtime->settings_,
+                                                          *runtime->network_.resolver, runtime->metrics_));
+  }
   auto engines = runtime->settings_.engines;
   engines.executable = "/proc/self/exe";
   PIXMILL_CO_TRY(runtime->engines_, co_await engine::Pool::create(io.get_executor(), engines, runtime->metrics_));
@@ -186,6 +194,7 @@ Task<Result<std::unique_ptr<Runtime>>> Runtime::create(asio::io_context& io, Set
 Task<void> Runtime::start() {
   const auto removed = co_await worker::sweep_interrupted(store(), *blobs_, std::move(stores_.interrupted));
   if (removed > 0) log::info("orphans_removed", {{"files", removed}});
+  if (redis_) redis_->start();
   worker_->start();
 }
 
@@ -197,7 +206,9 @@ Task<void> Runtime::drain(milliseconds grace) {
   watermarks_->stop();
   co_await worker_->drain(grace);
   queue_->stop();
+  if (event_bell_) event_bell_->stop();
   engines_->stop();
+  if (redis_) redis_->stop();
 }
 
 Task<Result<void>> Runtime::ingest_until_done(JobId job, std::string path) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/network.h"
+#include "app/redis_services.h"
 #include "app/s3_setup.h"
 #include "app/settings.h"
 #include "base/byte_budget.h"
@@ -45,6 +46,7 @@ struct RuntimeOptions {
   std::vector<std::uint16_t> own_ports;  // that image and webhook addresses may not reach on this machine
   std::uint32_t connections_max = 512;   // to origins and webhook receivers
   bool local_files = false;              // items may be file: addresses made by `run` itself
+  bool shared_queue = false;             // other processes may work on the same store: announce work through Redis
   // Results lie in a bucket, below a prefix ("" or with a final slash), instead of in `files_root`.
   std::shared_ptr<storage::S3Bucket> s3_bucket = nullptr;
   std::string s3_prefix = {};
@@ -81,6 +83,7 @@ class Runtime {
   http::Resolver& resolver() { return *network_.resolver; }
   http::Client& client() { return *network_.client; }
   fetch::HostLimits& hosts() { return *network_.hosts; }
+  RedisServices* redis() { return redis_.get(); }  // null without one
   worker::Worker& worker() { return *worker_; }
   // Called when another process may have written an event.
   void on_event(std::function<void()> callback) { on_event_ = std::move(callback); }
@@ -104,10 +107,12 @@ class Runtime {
   S3Network s3_network_;
   std::unique_ptr<storage::BlobStore> blobs_;
   std::unique_ptr<jobs::Queue> queue_;
+  std::unique_ptr<jobs::Queue> event_bell_;  // PostgreSQL's, where Redis announces work: events are still told by it
   std::unique_ptr<jobs::Ingest> ingest_;
   std::unique_ptr<storage::BlobStore> marks_;
   Network network_;
   std::unique_ptr<fetch::Fetcher> s3_fetcher_;
+  std::unique_ptr<RedisServices> redis_;
   std::unique_ptr<fetch::Fetcher> file_fetcher_;
   std::unique_ptr<engine::Pool> engines_;
   std::unique_ptr<ByteBudget> budget_;

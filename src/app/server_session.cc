@@ -96,6 +96,7 @@ class ServerSession {
   [[nodiscard]] jobs::Links links() const;
   [[nodiscard]] std::vector<std::string> source_buckets() const;
   [[nodiscard]] api::ApiOptions api_options() const;
+  [[nodiscard]] std::vector<api::ServiceState> services() const;
 
   asio::io_context& io_;
   Settings settings_;
@@ -167,6 +168,14 @@ api::ApiOptions ServerSession::api_options() const {
   return options;
 }
 
+std::vector<api::ServiceState> ServerSession::services() const {
+  std::vector<api::ServiceState> states;
+  if (const auto* redis = runtime_->redis()) {
+    states.push_back({.name = "redis", .ok = redis->is_up(), .detail = redis->state(), .needed = false});
+  }
+  return states;
+}
+
 void ServerSession::start_webhooks() {
   webhook::DelivererParts parts{.outbox = runtime_->outbox(),
                                 .client = runtime_->client(),
@@ -202,6 +211,7 @@ Task<Result<void>> ServerSession::start() {
                          .own_ports = std::vector<std::uint16_t>(1, server_->port()),
                          .connections_max = shares_.client_connections,
                          .local_files = false,
+                         .shared_queue = true,
                          .s3_bucket = s3_bucket_,
                          .s3_prefix = settings_.s3.key_prefix,
                          .s3_source_buckets = source_buckets()};
@@ -218,8 +228,10 @@ Task<Result<void>> ServerSession::start() {
                       .policy = runtime_->policy(),
                       .clock = runtime_->clock(),
                       .metrics = runtime_->metrics(),
+                      .hosts = &runtime_->hosts(),
                       .engines = &runtime_->engines(),
-                      .wake_deliverer = [this] { deliverer_->wake(); }};
+                      .wake_deliverer = [this] { deliverer_->wake(); },
+                      .services = [this] { return services(); }};
   api_ = std::make_unique<api::Api>(io_.get_executor(), std::move(parts), api_options());
   handler_ = api_->handler();
   PIXMILL_CO_RETURN_IF_ERROR(co_await api_->start());

@@ -110,6 +110,45 @@ Result<void> load_webhooks(const Env& env, Settings& settings) {
   return {};
 }
 
+Result<void> load_redis_parts(const Env& env, Settings& settings) {
+  const auto host = env.get("REDIS_HOST");
+  if (!host) {
+    for (const auto* name : {"REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD"}) {
+      if (env.get(name)) return fail(ErrorCode::kInvalidArgument, fmt::format("{} is set without REDIS_HOST", name));
+    }
+    return {};
+  }
+  redis::Endpoint endpoint;
+  // The parser of addresses says what a host is.
+  const bool is_v6 = host->find(':') != std::string::npos;
+  const auto parsed = redis::parse_endpoint(fmt::format("redis://{}{}{}", is_v6 ? "[" : "", *host, is_v6 ? "]" : ""));
+  if (!parsed || host->find_first_of("/@?") != std::string::npos) {
+    return fail(ErrorCode::kInvalidArgument, fmt::format("REDIS_HOST is '{}'; it must be a name or an address", *host));
+  }
+  endpoint.host = parsed->host;
+  PIXMILL_TRY(const auto port, env.integer("REDIS_PORT", endpoint.port, 1, 65'535));
+  endpoint.port = static_cast<std::uint16_t>(port);
+  endpoint.username = env.get_or("REDIS_USERNAME", "");
+  endpoint.password = env.get_or("REDIS_PASSWORD", "");
+  settings.redis = std::move(endpoint);
+  return {};
+}
+
+// REDIS_URL says everything; the original platform's four variables say the same without TLS.
+Result<void> load_redis(const Env& env, Settings& settings) {
+  settings.redis_ca_file = env.get_or("REDIS_CA_FILE", "");
+  settings.redis_key_prefix = env.get_or("REDIS_KEY_PREFIX", settings.redis_key_prefix);
+  if (settings.redis_key_prefix.find_first_of("{}") != std::string::npos) {
+    return fail(ErrorCode::kInvalidArgument, "REDIS_KEY_PREFIX must have no braces in it");
+  }
+  const auto url = env.get("REDIS_URL");
+  if (!url) return load_redis_parts(env, settings);
+  auto endpoint = redis::parse_endpoint(*url);
+  if (!endpoint) return fail(ErrorCode::kInvalidArgument, "REDIS_URL: " + endpoint.error().message);
+  settings.redis = std::move(*endpoint);
+  return {};
+}
+
 Result<void> load_logging(const Env& env, Settings& settings) {
   const auto level = to_lower(env.get_or("LOG_LEVEL", "info"));
   if (level == "debug") {
@@ -171,26 +210,11 @@ Result<Settings> load_settings(const Env& env) {
   PIXMILL_RETURN_IF_ERROR(load_engines(env, settings));
   PIXMILL_RETURN_IF_ERROR(load_worker(env, settings));
   PIXMILL_RETURN_IF_ERROR(load_webhooks(env, settings));
+  PIXMILL_RETURN_IF_ERROR(load_redis(env, settings));
   PIXMILL_RETURN_IF_ERROR(load_logging(env, settings));
   PIXMILL_RETURN_IF_ERROR(load_server(env, settings));
   PIXMILL_TRY(settings.s3, load_s3_settings(env));
   return settings;
-}
-
-Result<void> refuse_unsupported_services(const Env& env) {
-  std::string found;
-  for (const auto* name : {"REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD"}) {
-    if (!env.get(name)) continue;
-    if (!found.empty()) found += ", ";
-    found += name;
-  }
-  if (found.empty()) return {};
-  return fail(
-      ErrorCode::kInvalidArgument,
-      fmt::format("{} is set, but this version of Pixmill dispatches through its database only; it "
-                  "does not start, so that nothing lands where you do not expect it. Remove the setting from the "
-                  "environment and from .env to use the embedded default",
-                  found));
 }
 
 }  // namespace pixmill::app

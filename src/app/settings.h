@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "engine/pool.h"
 #include "fetch/fetcher.h"
 #include "fetch/host_limits.h"
+#include "redis/endpoint.h"
 #include "storage/local_store.h"
 #include "webhook/deliverer.h"
 #include "worker/worker.h"
@@ -35,6 +37,10 @@ struct Settings {
   log::Level log_level = log::Level::kInfo;
   log::Format log_format = log::Format::kText;
 
+  std::optional<redis::Endpoint> redis;      // REDIS_URL, or REDIS_HOST and its kin; nullopt: none
+  std::string redis_ca_file;                 // REDIS_CA_FILE: more trusted roots for rediss://, PEM
+  std::string redis_key_prefix = "pixmill";  // REDIS_KEY_PREFIX: what belongs to one fleet
+
   // serve
   std::string host = "127.0.0.1";
   std::uint16_t port = 8000;
@@ -54,9 +60,5 @@ struct Settings {
 
 // Errors: kInvalidArgument, naming the variable, its value and what is allowed.
 [[nodiscard]] Result<Settings> load_settings(const Env& env);
-
-// The original platform's services that this version cannot use yet. Pixmill refuses to start rather than silently take
-// SQLite or the local disk instead. Errors: kInvalidArgument naming the variables.
-[[nodiscard]] Result<void> refuse_unsupported_services(const Env& env);
 
 }  // namespace pixmill::app

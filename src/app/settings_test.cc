@@ -72,6 +72,10 @@ TEST(Settings, WrongValuesNameTheVariable) {
       {"PIXMILL_HEARTBEAT_MS", "20000"},
       {"IMAGE_MAX_PIXELS", "0"},
       {"PIXMILL_ATTEMPTS", "0"},
+      {"REDIS_URL", "http://localhost"},
+      {"REDIS_HOST", "redis://localhost"},
+      {"REDIS_PASSWORD", "without a host"},
+      {"REDIS_KEY_PREFIX", "{x}"},
   };
   for (const auto& [name, value] : wrong) {
     const auto settings = load({{name, value}});
@@ -93,13 +97,28 @@ TEST(Settings, TheDatabaseIsPostgresOrNone) {
   EXPECT_EQ((refused.error().message + refused.error().detail).find("s3cret"), std::string::npos);
 }
 
-TEST(Settings, OldServicesAreRefusedByName) {
-  EXPECT_TRUE(refuse_unsupported_services(Env::from_map({})));
-  for (const auto* name : {"REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD"}) {
-    const auto refused = refuse_unsupported_services(Env::from_map({{name, "something"}}));
-    ASSERT_FALSE(refused) << name;
-    EXPECT_NE(refused.error().message.find(name), std::string::npos);
-  }
+TEST(Settings, RedisIsNamedByItsAddressOrByItsParts) {
+  EXPECT_FALSE(load({})->redis);
+  const auto by_url = load({{"REDIS_URL", "rediss://user:p%40ss@cache.example:6380/3"}, {"REDIS_CA_FILE", "/ca.pem"}});
+  ASSERT_TRUE(by_url && by_url->redis);
+  EXPECT_EQ(by_url->redis->shown(), "rediss://cache.example:6380/3");
+  EXPECT_EQ(by_url->redis->password, "p@ss");
+  EXPECT_EQ(by_url->redis_ca_file, "/ca.pem");
+  const auto by_parts = load({{"REDIS_HOST", "cache.example"},
+                              {"REDIS_PORT", "7000"},
+                              {"REDIS_USERNAME", "default"},
+                              {"REDIS_PASSWORD", "secret"}});
+  ASSERT_TRUE(by_parts && by_parts->redis);
+  EXPECT_EQ(by_parts->redis->shown(), "redis://cache.example:7000/0");
+  EXPECT_EQ(by_parts->redis->username, "default");
+  EXPECT_EQ(by_parts->redis->password, "secret");
+}
+
+TEST(Settings, NeverShowsTheSecretOfAWrongRedisAddress) {
+  const auto settings = load({{"REDIS_URL", "redis://user:topsecret@host:port"}});
+  ASSERT_FALSE(settings);
+  EXPECT_EQ(settings.error().message.find("topsecret"), std::string::npos);
+  EXPECT_EQ(settings.error().detail.find("topsecret"), std::string::npos);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The doorbell: hints that work may be there. The database decides; losing every hint costs milliseconds. A seam:
-// in-process here, Redis Streams later. Lives on the loop. Every implementation passes tests/conformance/queue_suite.h.
+// in-process here, between processes in jobs/redis_queue.h. Lives on the loop. Every implementation passes
+// tests/conformance/queue_suite.h.
 #pragma once
 
 #include <memory>
@@ -14,6 +15,9 @@ class Queue {
   virtual ~Queue() = default;
   // Items of `job` may be claimable now. Never blocks, never fails.
   virtual void announce(const JobId& job) = 0;
+  // A claim took all that it asked for, so workers of other processes may find items of `job` too. In-process there is
+  // nobody to tell.
+  virtual void share(const JobId& /*job*/) {}
   // Returns at the next announcement, or at once when one came since the last return, or after `at_most`.
   [[nodiscard]] virtual Task<void> wait(milliseconds at_most) = 0;
   // Every wait returns, now and later: the process is stopping.

@@ -202,6 +202,7 @@ void Worker::Impl::meet(const Error& error) {
 Task<bool> Worker::Impl::claim_once() {
   jobs::ClaimRequest request{
       .worker = options.name, .limit = std::min(kClaimMax, free_room()), .lease = options.lease, .only = only};
+  const std::size_t asked_for = request.limit;
   auto claim = co_await parts.store.claim(std::move(request));
   if (!claim) {
     meet(claim.error());
@@ -210,6 +211,7 @@ Task<bool> Worker::Impl::claim_once() {
   }
   if (std::chrono::steady_clock::now() >= disk_full_until) trouble.reset();
   if (!claim->items.empty()) {
+    if (claim->items.size() == asked_for && !only) parts.queue.share(claim->items.back().job);
     for (auto& item : claim->items) spawn(std::move(item));
     in_flight_gauge.set(static_cast<double>(held.size()));
     co_return true;

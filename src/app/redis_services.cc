@@ -1,0 +1,98 @@
+#include "app/redis_services.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "jobs/redis_queue.h"
+#include "redis/server_info.h"
+
+namespace pixmill::app {
+
+namespace {
+
+constexpr std::uint32_t kRepublishedMax = 100;
+constexpr milliseconds kFirstAnswer{5'000};
+
+std::string member_name() {
+  char host[256] = "localhost";
+  static_cast<void>(::gethostname(host, sizeof host - 1));
+  return fmt::format("{}:{}:{}", host, ::getpid(), Uuid::random().text().substr(0, 8));
+}
+
+Task<Result<std::vector<JobId>>> unfinished_jobs(jobs::JobStore& store) {
+  jobs::JobQuery query{.state = jobs::JobState::kRunning, .limit = kRepublishedMax, .before = std::nullopt};
+  PIXMILL_CO_TRY(const auto page, co_await store.jobs(std::move(query)));
+  std::vector<JobId> ids;
+  for (const auto& job : page.jobs) {
+    if (job.remaining > 0) ids.push_back(job.id);
+  }
+  co_return ids;
+}
+
+// Nothing is lost when Redis drops keys, but workers then wake late and hosts get more than their share.
+Task<void> look_at_server(std::shared_ptr<redis::Connection> connection) {
+  if (!co_await connection->wait_until_up(kFirstAnswer)) co_return;
+  const auto info = co_await redis::ask_server_info(*connection);
+  if (!info) {
+    log::debug("redis_info_refused", {{"code", code_text(info.error())}, {"detail", info.error().detail}});
+    co_return;
+  }
+  log::info("redis_connected", {{"version", info->version}});
+  if (!info->may_evict()) co_return;
+  log::warning("redis_may_evict", {{"maxmemory_policy", info->memory_policy},
+                                   {"message", "set maxmemory-policy to noeviction: Redis may drop hints and limits"}});
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RedisServices>> RedisServices::create(Executor executor, const Settings& settings,
+                                                             http::Resolver& resolver, Metrics& metrics) {
+  std::unique_ptr<RedisServices> services(new RedisServices(executor, settings));
+  services->member_ = member_name();
+  redis::ConnectionOptions options;
+  options.endpoint = settings.redis.value();
+  options.ca_file = settings.redis_ca_file;
+  const auto resolve = [&resolver](std::string host) { return resolver.resolve(std::move(host)); };
+  options.name = "commands";
+  PIXMILL_TRY(services->commands_, redis::Connection::create(executor, options, resolve, metrics));
+  options.name = "hints";
+  PIXMILL_TRY(services->blocking_, redis::Connection::create(executor, options, resolve, metrics));
+  return services;
+}
+
+RedisServices::~RedisServices() { stop(); }
+
+void RedisServices::start() {
+  commands_->start();
+  blocking_->start();
+  asio::co_spawn(executor_, look_at_server(commands_),
+                 [](const std::exception_ptr& error) { PIXMILL_CHECK(error == nullptr); });
+}
+
+void RedisServices::stop() {
+  if (commands_) commands_->stop();
+  if (blocking_) blocking_->stop();
+}
+
+std::unique_ptr<jobs::Queue> RedisServices::make_queue(jobs::JobStore& store) {
+  jobs::RedisQueueOptions options;
+  options.member = member_;
+  options.key_prefix = settings_.redis_key_prefix;
+  options.unfinished = [&store] { return unfinished_jobs(store); };
+  return jobs::make_redis_queue(executor_, commands_, blocking_, std::move(options));
+}
+
+std::string RedisServices::state() const {
+  const std::string place = settings_.redis->shown();
+  if (is_up()) return place;
+  return fmt::format("{} is away, the database dispatches: {}", place,
+                     commands_->trouble() ? commands_->trouble()->message : "not connected yet");
+}
+
+}  // namespace pixmill::app
