@@ -71,6 +71,7 @@ json::object host_json(const fetch::HostState& host) {
       {"best_latency_ms", ms_or_null(host.best)},
       {"backing_off_ms", ms_or_null(host.closed_for)},
       {"refused_status", host.refused_status == 0 ? json::value(nullptr) : json::value(host.refused_status)},
+      {"processes", host.processes},
       {"silent", host.is_silent}};
 }
 

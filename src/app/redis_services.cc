@@ -88,6 +88,10 @@ std::unique_ptr<jobs::Queue> RedisServices::make_queue(jobs::JobStore& store) {
   return jobs::make_redis_queue(executor_, commands_, blocking_, std::move(options));
 }
 
+std::shared_ptr<fetch::FleetLimits> RedisServices::make_fleet_limits() const {
+  return fetch::make_redis_fleet_limits(commands_, settings_.redis_key_prefix, member_);
+}
+
 std::string RedisServices::state() const {
   const std::string place = settings_.redis->shown();
   if (is_up()) return place;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/task.h"
+#include "fetch/fleet_limits.h"
 #include "http/resolver.h"
 #include "jobs/job_store.h"
 #include "jobs/queue.h"
@@ -31,6 +32,8 @@ class RedisServices {
   // After everything that uses it has stopped.
   void stop();
 
+  // What the fleet agrees on about hosts.
+  [[nodiscard]] std::shared_ptr<fetch::FleetLimits> make_fleet_limits() const;
   // The doorbell between the processes of a fleet. `store` must outlive the loop.
   [[nodiscard]] std::unique_ptr<jobs::Queue> make_queue(jobs::JobStore& store);
 

@@ -183,6 +183,7 @@ Task<Result<std::unique_ptr<Runtime>>> Runtime::create(asio::io_context& io, Set
   if (runtime->settings_.redis) {
     PIXMILL_CO_TRY(runtime->redis_, RedisServices::create(io.get_executor(), runtime->settings_,
                                                           *runtime->network_.resolver, runtime->metrics_));
+    runtime->network_.hosts->join(runtime->redis_->make_fleet_limits());
   }
   auto engines = runtime->settings_.engines;
   engines.executable = "/proc/self/exe";

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <list>
@@ -11,6 +12,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/wakeup.h"
 #include "fetch/host_pace.h"
 
 namespace pixmill::fetch {
@@ -27,12 +29,17 @@ constexpr double kSentAwayBurst = 512;     // at once …
 constexpr double kSentAwayPerSecond = 64;  // … and so many more: each costs a claim and a release
 constexpr seconds kSilentMinimum{1};       // a host that fails faster holds nobody up
 constexpr seconds kSilentRetryAfter{5};
+constexpr milliseconds kAgreeEvery{250};
+constexpr milliseconds kAgreeSoon{50};  // while requests wait for a larger share
+constexpr int kIdleRounds = 4;          // of agreements, before a share is given back
 
 struct Waiter;
 
 struct Host {
   Host(const Executor& executor, const HostLimitOptions& options)
-      : pace({.per_host = options.per_host, .requests_per_second = options.requests_per_second}), alarm(executor) {}
+      : pace({.per_host = options.per_host, .requests_per_second = options.requests_per_second}),
+        alarm(executor),
+        agree_again(executor) {}
 
   std::string origin;
   HostPace pace;
@@ -44,6 +51,15 @@ struct Host {
   std::optional<steady_clock::time_point> alarm_at;
   std::optional<std::list<std::string>::iterator> idle_at;  // in the list of idle hosts
 
+  // Of the fleet.
+  std::optional<std::uint32_t> share;  // nullopt: nothing is agreed
+  std::uint32_t processes = 1;
+  std::optional<std::uint64_t> refusals_seen;
+  std::optional<HostNeed::Refused> untold;
+  Wakeup agree_again;
+  bool is_agreeing = false;
+
+  [[nodiscard]] bool is_idle() const { return running.empty() && waiters.empty(); }
   // What one turn takes, also when none has come to its end yet.
   [[nodiscard]] double expected_turn_seconds(steady_clock::time_point now) const {
     if (running.empty()) return turn_seconds;
@@ -51,7 +67,8 @@ struct Host {
   }
   // Until the turn of the one with `before` others in front of it, were nothing to change.
   [[nodiscard]] double expected_wait_seconds(std::size_t before, steady_clock::time_point now) const {
-    const auto rounds = static_cast<double>(before / pace.limit() + 1);
+    const auto at_once = std::max(share ? std::min(*share, pace.limit()) : pace.limit(), 1U);
+    const auto rounds = static_cast<double>(before / at_once + 1);
     const double by_rate = pace.rate() ? static_cast<double>(before) / *pace.rate() : 0;
     return std::max(rounds * expected_turn_seconds(now), by_rate);
   }
@@ -134,7 +151,7 @@ struct HostLimits::Impl : std::enable_shared_from_this<HostLimits::Impl> {
 
   [[nodiscard]] steady_clock::time_point now() const { return options.now ? options.now() : steady_clock::now(); }
   std::shared_ptr<Host> host_of(const std::string& origin);
-  [[nodiscard]] std::uint32_t limit_of(const Host& host) const { return host.is_dead(now()) ? 1 : host.pace.limit(); }
+  [[nodiscard]] std::uint32_t limit_of(const Host& host) const;
   [[nodiscard]] bool has_place(const Host& host) const { return host.running.size() < limit_of(host); }
   [[nodiscard]] bool may_start(const Host& host) const { return has_place(host) && host.pace.opens_at() <= now(); }
   Turn start(const std::shared_ptr<Host>& host);
@@ -146,10 +163,17 @@ struct HostLimits::Impl : std::enable_shared_from_this<HostLimits::Impl> {
   void review(Host& host);
   [[nodiscard]] std::optional<Error> turned_away(Host& host, std::size_t before, steady_clock::time_point gives_up_at);
   bool may_send_away();
+  void agree_from_now_on(const std::shared_ptr<Host>& host);
+  static Task<void> agree(std::shared_ptr<Impl> self, std::shared_ptr<Host> host);
+  [[nodiscard]] HostNeed need_of(Host& host, bool is_done) const;
+  void heed(Host& host, const HostShare& share, bool told_refusal);
 
   Executor executor;
   HostLimitOptions options;
   Counters counters;
+  std::shared_ptr<FleetLimits> fleet;  // null: this process is alone
+  bool fleet_is_away = false;
+  std::uint32_t processes_seen = 1;
   bool stopped = false;
   std::unordered_map<std::string, std::shared_ptr<Host>> hosts;
   std::unordered_set<Host*> with_waiters;
@@ -166,6 +190,15 @@ std::shared_ptr<Host> HostLimits::Impl::host_of(const std::string& origin) {
   host->origin = origin;
   hosts[origin] = host;
   return host;
+}
+
+std::uint32_t HostLimits::Impl::limit_of(const Host& host) const {
+  const std::uint32_t limit = host.is_dead(now()) ? 1 : host.pace.limit();
+  if (!fleet) return limit;
+  if (host.share) return std::min(limit, *host.share);
+  // Nothing is agreed: either it will be in a moment, or nobody answers.
+  if (!fleet_is_away) return 0;
+  return std::min(limit, std::max(options.per_host / std::max(host.processes, processes_seen), 1U));
 }
 
 HostLimits::Turn HostLimits::Impl::start(const std::shared_ptr<Host>& host) {
@@ -256,6 +289,64 @@ void HostLimits::Impl::review(Host& host) {
   note_use(hosts.at(host.origin));
 }
 
+void HostLimits::Impl::agree_from_now_on(const std::shared_ptr<Host>& host) {
+  if (!fleet || stopped || std::exchange(host->is_agreeing, true)) return;
+  asio::co_spawn(executor, agree(shared_from_this(), host),
+                 [](const std::exception_ptr& error) { PIXMILL_CHECK(error == nullptr); });
+}
+
+HostNeed HostLimits::Impl::need_of(Host& host, bool is_done) const {
+  const auto in_flight = static_cast<std::uint32_t>(host.running.size());
+  const auto busy = 2 * in_flight + static_cast<std::uint32_t>(host.waiters.size());
+  HostNeed need{.origin = host.origin,
+                .in_flight = in_flight,
+                .wanted = is_done ? 0 : std::min(host.pace.limit(), std::max(busy, HostPace::kFirstRound)),
+                .limit = options.per_host,
+                .refused = std::move(host.untold)};
+  host.untold.reset();
+  return need;
+}
+
+void HostLimits::Impl::heed(Host& host, const HostShare& share, bool told_refusal) {
+  fleet_is_away = false;
+  host.share = share.requests;
+  host.processes = processes_seen = std::max(share.processes, 1U);
+  host.pace.share_rate(host.processes);
+  const bool is_news = !told_refusal && share.refusals > host.refusals_seen.value_or(share.refusals);
+  host.refusals_seen = share.refusals;
+  if (share.closed_for > milliseconds(0)) {
+    host.pace.refused(now(), share.refused_status, share.closed_for);
+  } else if (is_news) {
+    host.pace.cut_as_others();
+  }
+}
+
+// Runs while the host is used, and a little longer.
+Task<void> HostLimits::Impl::agree(std::shared_ptr<Impl> self, std::shared_ptr<Host> host) {
+  const auto fleet = self->fleet;
+  int idle_rounds = 0;
+  while (!self->stopped) {
+    idle_rounds = host->is_idle() ? idle_rounds + 1 : 0;
+    const bool is_done = idle_rounds > kIdleRounds;
+    HostNeed need = self->need_of(*host, is_done);
+    const auto refused = need.refused;
+    const auto share = co_await fleet->agree(std::move(need));
+    if (self->stopped || (is_done && host->is_idle())) break;
+    if (share) {
+      self->heed(*host, *share, refused.has_value());
+    } else {
+      self->fleet_is_away = true;
+      host->share.reset();
+      if (!host->untold) host->untold = refused;
+    }
+    self->serve_waiters(host);
+    const bool wants_more = !host->waiters.empty() && host->share && *host->share < host->pace.limit();
+    co_await host->agree_again.wait(wants_more ? kAgreeSoon : kAgreeEvery);
+  }
+  host->share.reset();
+  host->is_agreeing = false;
+}
+
 // Only where nothing else will call serve_waiters: with a place free, and time alone in the way.
 void HostLimits::Impl::arm(const std::shared_ptr<Host>& host) {
   if (stopped || host->waiters.empty() || !has_place(*host)) return;
@@ -327,6 +418,7 @@ Task<Result<HostLimits::Turn>> HostLimits::take(std::string origin, milliseconds
   const auto cancelled = [] { return fail(ErrorCode::kCancelled, "Pixmill is stopping"); };
   if (impl->stopped) co_return cancelled();
   const auto host = impl->host_of(origin);
+  impl->agree_from_now_on(host);
   if (host->waiters.empty() && impl->may_start(*host)) co_return impl->start(host);
   if (auto refused = impl->turned_away(*host, host->waiters.size(), impl->now() + patience)) {
     impl->note_use(host);
@@ -347,10 +439,16 @@ Task<Result<HostLimits::Turn>> HostLimits::take(std::string origin, milliseconds
   co_return std::unexpected(no_turn(*host, impl->now()));
 }
 
+void HostLimits::join(std::shared_ptr<FleetLimits> fleet) { impl_->fleet = std::move(fleet); }
+
 void HostLimits::back_off(const std::string& origin, Refusal refusal) {
   const auto host = impl_->host_of(origin);
   (refusal.http_status == 429 ? impl_->counters.refused_429 : impl_->counters.refused_503).add();
   host->pace.refused(impl_->now(), refusal.http_status, refusal.pause);
+  if (impl_->fleet) {
+    host->untold = HostNeed::Refused{.http_status = refusal.http_status, .pause = refusal.pause};
+    host->agree_again.ring();
+  }
   impl_->note_use(host);
 }
 
@@ -359,6 +457,7 @@ void HostLimits::stop() {
   impl_->review_timer.cancel();
   for (const auto& [origin, host] : impl_->hosts) {
     host->alarm.cancel();
+    host->agree_again.ring();
     for (const auto& waiter : host->waiters) {
       waiter->stopped = true;
       waiter->timer.cancel();
@@ -399,6 +498,7 @@ std::vector<HostState> HostLimits::table(std::size_t rows) const {
                     .best = host->pace.best_latency(),
                     .closed_for = std::nullopt,
                     .refused_status = host->pace.refused_status(),
+                    .processes = host->processes,
                     .is_silent = host->pace.is_silent()};
     const auto closed_for = host->pace.closed_until() - now;
     if (closed_for > closed_for.zero()) state.closed_for = std::chrono::ceil<milliseconds>(closed_for);

@@ -20,12 +20,13 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/task.h"
+#include "fetch/fleet_limits.h"
 
 namespace pixmill::fetch {
 
 struct HostLimitOptions {
   std::uint32_t per_host = 16;                                           // 1 to 256
-  std::optional<double> requests_per_second;                             // nullopt: no rate limit
+  std::optional<double> requests_per_second = std::nullopt;              // nullopt: no rate limit
   std::size_t hosts_max = 65'536;                                        // idle ones beyond this are forgotten
   Metrics* metrics = nullptr;                                            // null: nothing is counted
   std::chrono::milliseconds review_every{1'000};                         // of those who wait
@@ -43,6 +44,7 @@ struct HostState {
   std::optional<std::chrono::milliseconds> best;        // … and of the last minutes
   std::optional<std::chrono::milliseconds> closed_for;  // backing off for so long yet
   int refused_status = 0;                               // of the last refusal; 0: never
+  std::uint32_t processes = 1;                          // of the fleet that use it
   bool is_silent = false;                               // it has stopped answering
 };
 
@@ -55,6 +57,13 @@ class HostLimits {
   ~HostLimits();
   HostLimits(const HostLimits&) = delete;
   HostLimits& operator=(const HostLimits&) = delete;
+
+  // From now on hosts' limits are those of the fleet: each process keeps to its share of `per_host` and of the rate,
+  // and what a host asks one of them for holds for all. Shares are asked for four times a second while a host is used.
+  // While there is no agreement, for Redis is away, a process keeps to the part of per_host that it would have among
+  // as many processes as were seen last: too little for some is better than too much for a host. Call before the first
+  // take().
+  void join(std::shared_ptr<FleetLimits> fleet);
 
   // One request's turn; gives it back when destroyed. It may outlive the HostLimits.
   class Turn {

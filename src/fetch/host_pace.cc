@@ -24,7 +24,17 @@ double seconds_between(HostPace::Instant from, HostPace::Instant to) {
 }  // namespace
 
 HostPace::HostPace(PaceOptions options)
-    : options_(options), limit_(std::min(kFirstRound, options.per_host)), rate_(options.requests_per_second) {}
+    : options_(options),
+      limit_(std::min(kFirstRound, options.per_host)),
+      rate_most_(options.requests_per_second),
+      rate_(rate_most_) {}
+
+void HostPace::share_rate(std::uint32_t processes) {
+  if (!options_.requests_per_second) return;
+  rate_most_ = *options_.requests_per_second / processes;
+  const bool is_learnt = rate_step_ > 0;
+  rate_ = is_learnt ? std::min(*rate_, *rate_most_) : *rate_most_;
+}
 
 void HostPace::count_seconds(Instant now) {
   if (now - second_began_ < seconds(1)) return;
@@ -128,9 +138,8 @@ void HostPace::grow_rate(Instant now) {
   // A host that had nothing to do has shown nothing.
   rate_ = *rate_ + rate_step_ * std::min(seconds_between(rate_grown_at_, now), 1.0);
   rate_grown_at_ = now;
-  const auto& most = options_.requests_per_second;
-  if (*rate_ < (most ? *most : rate_enough_)) return;
-  rate_ = most;
+  if (*rate_ < rate_most_.value_or(rate_enough_)) return;
+  rate_ = rate_most_;
   rate_step_ = 0;
 }
 

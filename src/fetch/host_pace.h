@@ -63,8 +63,10 @@ class HostPace {
   [[nodiscard]] std::optional<milliseconds> best_latency() const;
   [[nodiscard]] std::uint64_t latency_cuts() const { return latency_cuts_; }
 
-  // Another process met a refusal: half, as if it had been met here, but without a pause.
+  // Another process met a refusal whose pause is over already: half, as if it had been met here.
   void cut_as_others() { cut(limit_ / 2, 1); }
+  // So many processes, at least one, have the chosen rate among them.
+  void share_rate(std::uint32_t processes);
 
  private:
   void cut(std::uint32_t to, std::uint32_t least);
@@ -96,6 +98,7 @@ class HostPace {
   bool is_rising_ = false;
   std::uint64_t latency_cuts_ = 0;
 
+  std::optional<double> rate_most_;  // this process's part of the chosen one
   std::optional<double> rate_;
   double rate_step_ = 0;    // per second
   double rate_enough_ = 0;  // a learnt rate above it is none

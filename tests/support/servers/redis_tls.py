@@ -7,7 +7,7 @@ import subprocess
 from support.servers import redis
 
 USER, PASSWORD = "pixmill", "pass:word/@1"
-RIGHTS = "~{pixmill:* +@read +@write +@scripting +@connection -@dangerous +info"
+RIGHTS = "~{pixmill:* +@read +@write +@scripting +@connection -@dangerous +info +time"
 
 
 def openssl(folder, *arguments):
