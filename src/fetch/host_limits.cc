@@ -26,7 +26,7 @@ constexpr double kLearningRate = 0.125;
 constexpr seconds kSentAwayAtLeast{1};     // and come back …
 constexpr seconds kSentAwayAtMost{60};     // … within these
 constexpr double kSentAwayBurst = 512;     // at once …
-constexpr double kSentAwayPerSecond = 64;  // … and so many more: each costs a claim and a release
+constexpr double kSentAwayPerSecond = 32;  // … and so many more: each costs a claim and a release
 constexpr seconds kSilentMinimum{1};       // a host that fails faster holds nobody up
 constexpr seconds kSilentRetryAfter{5};
 constexpr milliseconds kAgreeEvery{250};
@@ -314,7 +314,9 @@ void HostLimits::Impl::heed(Host& host, const HostShare& share, bool told_refusa
   host.pace.share_rate(host.processes);
   const bool is_news = !told_refusal && share.refusals > host.refusals_seen.value_or(share.refusals);
   host.refusals_seen = share.refusals;
-  if (share.closed_for > milliseconds(0)) {
+  // What it has closed for by itself is no news: it knows more about that, the host's whole pause.
+  const bool is_open = now() + share.closed_for > host.pace.closed_until() + kAgreeEvery;
+  if (share.closed_for > milliseconds(0) && (is_news || is_open)) {
     host.pace.refused(now(), share.refused_status, share.closed_for);
   } else if (is_news) {
     host.pace.cut_as_others();

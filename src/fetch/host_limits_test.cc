@@ -262,7 +262,7 @@ TEST_F(HostLimitsTime, SendsAwayNoMoreThanTheDatabaseBears) {
   EXPECT_EQ(errors_.size(), 512u);
   now_ += seconds(1);
   for (int i = 0; i < 2'000; ++i) ask("http://slow.test", seconds(20));
-  EXPECT_EQ(errors_.size(), 512u + 64u);
+  EXPECT_EQ(errors_.size(), 512u + 32u);
   limits().stop();
   run_ready();
 }
