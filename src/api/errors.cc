@@ -79,6 +79,7 @@ int http_status(ErrorCode code) {
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kInvalidUrl:
     case ErrorCode::kBlockedAddress:
+    case ErrorCode::kRobotsDenied:
     case ErrorCode::kTruncated:  // the body, by its client
     case ErrorCode::kProtocol:
       return 400;

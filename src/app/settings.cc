@@ -27,6 +27,7 @@ Result<void> load_fetch(const Env& env, Settings& settings) {
   settings.allow = env.get_or("FETCH_ALLOW", "");
   settings.dns_servers = env.get_or("PIXMILL_DNS_SERVERS", "");
   settings.ca_file = env.get_or("FETCH_CA_FILE", "");
+  PIXMILL_TRY(fetch.respect_robots, env.flag("FETCH_RESPECT_ROBOTS", false));
   fetch.user_agent = env.get_or("FETCH_USER_AGENT", fetch.user_agent);
   PIXMILL_RETURN_IF_ERROR(read_ms(env, "FETCH_TIMEOUT_MS", fetch.total_timeout, 1, kDayMs));
   PIXMILL_RETURN_IF_ERROR(read_ms(env, "FETCH_CONNECT_TIMEOUT_MS", fetch.connect_timeout, 1, kDayMs));

@@ -64,6 +64,8 @@ std::string_view code_name(ErrorCode code) {
       return "http";
     case ErrorCode::kTooManyRedirects:
       return "too_many_redirects";
+    case ErrorCode::kRobotsDenied:
+      return "robots_denied";
     case ErrorCode::kTooLarge:
       return "too_large";
     case ErrorCode::kTruncated:
@@ -117,6 +119,8 @@ constexpr Advice kAdvice[] = {
      "Start Pixmill with the master key the job was made with, or run it with --header and --retry-failed."},
     {"not_an_image", "The address answers with something that is not a picture, often an HTML page; correct the URL."},
     {"protocol", "The server broke off or did not speak HTTP; retry, or check the server."},
+    {"robots_denied",
+     "The site asks programs not to use this picture; ask its owner, then run without FETCH_RESPECT_ROBOTS."},
     {"store_failed", "The result could not be written; check the output's disk or bucket, then retry."},
     {"timeout", "The server was too slow; retry later, or raise the fetch timeout."},
     {"tls", "The server's certificate is not valid; correct it at the server."},

@@ -35,6 +35,7 @@ enum class ErrorCode : std::uint8_t {
   kHttpPermanent,  // a status that will not change by asking again; see Error::http_status
   kHttpTransient,  // 408, 425, 429 and 5xx
   kTooManyRedirects,
+  kRobotsDenied,  // robots.txt or X-Robots-Tag asks programs not to
   kTooLarge,
   kTruncated,
   kProtocol,  // the peer did not speak HTTP, or broke off in the middle of it

@@ -10,6 +10,8 @@
 #include "base/http_time.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "fetch/robots_cache.h"
+#include "fetch/robots_txt.h"
 
 namespace pixmill::fetch {
 
@@ -20,6 +22,7 @@ using std::chrono::steady_clock;
 constexpr int kRedirectsMax = 5;
 constexpr seconds kRetryAfterMax = std::chrono::hours(1);
 constexpr seconds kPauseWithoutRetryAfter{1};
+constexpr milliseconds kRobotsTimeout{30'000};
 
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -79,6 +82,15 @@ Result<SourceUrl> next_url(const SourceUrl& from, const http::ClientResponse& re
   return to;
 }
 
+Result<void> check_robots_tag(const SourceUrl& url, const http::ClientResponse& response, std::string_view product) {
+  for (const auto& [name, value] : response.headers.all()) {
+    if (equals_ignoring_case(name, "X-Robots-Tag") && forbids_use(value, product)) {
+      return fail(ErrorCode::kRobotsDenied, fmt::format("{} asks programs not to use this picture", url.host), value);
+    }
+  }
+  return {};
+}
+
 bool is_for(const HostHeader& header, const SourceUrl& url) {
   const bool is_bracketed = url.literal && url.literal->is_v6();
   const std::string host = is_bracketed ? fmt::format("[{}]", url.host) : url.host;
@@ -111,6 +123,11 @@ class HttpFetcher final : public Fetcher {
     if (options_.user_agent.empty()) {
       options_.user_agent = fmt::format("Pixmill/{} (+https://github.com/pixmill/pixmill)", kVersion);
     }
+    if (!options_.respect_robots) return;
+    RobotsCacheOptions robots;
+    robots.product = std::string(product_token(options_.user_agent));
+    robots_ = std::make_unique<RobotsCache>(std::move(robots),
+                                            [this](std::string origin) { return load_robots(std::move(origin)); });
   }
 
   Task<Result<Fetched>> get(std::string url, const std::vector<HostHeader>& headers,
@@ -145,6 +162,7 @@ class HttpFetcher final : public Fetcher {
     Place place;
     for (int redirects = 0;; ++redirects) {
       left_first_origin = left_first_origin || url.origin() != first_origin;
+      if (robots_) PIXMILL_CO_RETURN_IF_ERROR(co_await ask_robots(url, place));
       PIXMILL_CO_RETURN_IF_ERROR(co_await take_place(url, place));
       http::ClientRequest request = request_for(url, left_first_origin ? nullptr : &headers);
       request.memory = spent.memory;
@@ -156,6 +174,9 @@ class HttpFetcher final : public Fetcher {
       PIXMILL_CO_RETURN_IF_ERROR(check_status(url, *response));
       if (!is_redirect(response->status)) {
         PIXMILL_CO_RETURN_IF_ERROR(check_coding(url, *response));
+        if (robots_) {
+          PIXMILL_CO_RETURN_IF_ERROR(check_robots_tag(url, *response, product_token(options_.user_agent)));
+        }
         co_return Fetched{.bytes = std::move(response->body), .final_url = url.text()};
       }
       if (redirects == kRedirectsMax) {
@@ -163,6 +184,35 @@ class HttpFetcher final : public Fetcher {
       }
       PIXMILL_CO_TRY(url, next_url(url, *response));
     }
+  }
+
+  Task<Result<void>> ask_robots(const SourceUrl& url, Place& place) {
+    // The file has a turn of its own, and nobody holds two.
+    if (!robots_->knows(url.origin())) place = Place();
+    co_return co_await robots_->check(url);
+  }
+
+  // By the same rules as a picture: turns, addresses, redirects (at least five, RFC 9309 section 2.3.1.2).
+  Task<Result<RobotsCache::Answer>> load_robots(std::string origin) {
+    PIXMILL_CO_TRY(SourceUrl url, parse_source_url(origin + "/robots.txt"));
+    Place place;
+    const auto began = steady_clock::now();
+    for (int redirects = 0; redirects <= kRedirectsMax; ++redirects) {
+      PIXMILL_CO_RETURN_IF_ERROR(co_await take_place(url, place));
+      http::ClientRequest request = request_for(url, nullptr);
+      request.headers.set("Accept", "text/plain,*/*;q=0.8");
+      request.body_bytes_max = RobotsTxt::kBytesMax;
+      request.truncate_body = true;
+      const auto left = std::min(options_.total_timeout, kRobotsTimeout) - rounded(steady_clock::now() - began);
+      auto response = co_await send(url, std::move(request), std::max(left, milliseconds(1)));
+      settle(url, place, response);
+      if (!response) co_return std::unexpected(std::move(response).error());
+      if (!is_redirect(response->status)) {
+        co_return RobotsCache::Answer{.status = response->status, .body = std::move(response->body)};
+      }
+      PIXMILL_CO_TRY(url, next_url(url, *response));
+    }
+    co_return fail(ErrorCode::kTooManyRedirects, "robots.txt redirects too often");
   }
 
   static milliseconds rounded(steady_clock::duration time) { return std::chrono::duration_cast<milliseconds>(time); }
@@ -236,6 +286,7 @@ class HttpFetcher final : public Fetcher {
   FetcherParts parts_;
   FetchOptions options_;
   Counters counters_;
+  std::unique_ptr<RobotsCache> robots_;  // null: they are not asked
 };
 
 bool is_token(std::string_view text) {

@@ -37,6 +37,8 @@ struct FetchOptions {
   std::chrono::milliseconds turn_patience = std::chrono::seconds(20);
   std::uint32_t low_speed_bytes_per_second = 1'000;
   std::chrono::seconds low_speed_time = std::chrono::seconds(15);
+  // RFC 9309 and X-Robots-Tag: what a site asks programs not to fetch or use is kRobotsDenied.
+  bool respect_robots = false;
   std::string user_agent;  // empty: "Pixmill/<version> (+https://github.com/pixmill/pixmill)"
 };
 
@@ -55,9 +57,9 @@ class Fetcher {
   // is kHttpPermanent, also a redirect that cannot be followed: without a Location, or from https to http. `headers`
   // must outlive the task, and so must `memory`, from which the room for the bytes comes as they do (null: not
   // counted); what it holds in the end is an upper bound. Errors: kInvalidUrl, kBlockedAddress, kDns, kDnsNotFound,
-  // kConnect, kTls, kTimeout, kHttpPermanent, kHttpTransient, kTooManyRedirects, kTooLarge, kTruncated, kProtocol (also
-  // a content coding that nobody asked for), kUnavailable (no turn or no memory in time: try again, after retry_after
-  // if given, without counting an attempt), kCancelled.
+  // kConnect, kTls, kTimeout, kHttpPermanent, kHttpTransient, kTooManyRedirects, kRobotsDenied, kTooLarge, kTruncated,
+  // kProtocol (also a content coding that nobody asked for), kUnavailable (no turn or no memory in time: try again,
+  // after retry_after if given, without counting an attempt), kCancelled.
   [[nodiscard]] virtual Task<Result<Fetched>> get(std::string url, const std::vector<HostHeader>& headers,
                                                   ByteBudget::Grant* memory = nullptr) = 0;
 };
