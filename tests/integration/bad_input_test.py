@@ -159,23 +159,20 @@ class FullDisk(case.Case):
 
 
 class RefusedSettings(case.Case):
-    def test_services_that_are_not_supported_are_refused_by_name(self):
-        for name, value in {"DATABASE_URL": "postgres://u:hunter2@db/x", "REDIS_URL": "redis://:hunter2@r:6379/0", "REDIS_HOST": "r"}.items():
-            for command in (["serve", "--port", "0", "--data", self.folder / "d"], ["run", "t.csv", "-o", self.folder / "o"]):
-                with self.subTest(name=name, command=command[0]):
-                    done = pixmill.run_command(*command, env={name: value}, cwd=self.folder)
-                    self.assertEqual(2, done.returncode, done.stderr)
-                    self.assertIn(name, done.stderr)
-                    self.assertNotIn("hunter2", done.stderr)
+    def test_addresses_of_services_that_are_none_are_refused_by_name(self):
+        for name, value in {"DATABASE_URL": "mysql://u:hunter2@db/x", "REDIS_URL": "memcached://:hunter2@r:6379/0"}.items():
+            with self.subTest(name=name):
+                done = pixmill.run_command("serve", "--port", "0", "--data", self.folder / "d", env={name: value}, cwd=self.folder)
+                self.assertEqual(2, done.returncode, done.stderr)
+                self.assertIn(name, done.stderr)
+                self.assertNotIn("hunter2", done.stderr)
         self.assertFalse((self.folder / "d").exists(), "nothing was made")
 
-    def test_an_old_env_file_is_read_and_refused(self):
-        self.write(".env", 'DATABASE_URL=postgres://u:hunter2@db.example/x\nREDIS_HOST="redis.example"\nREDIS_PORT=6379\n'
-                           "AWS_STORAGE_BUCKET_NAME=pictures\nFRONTEND_URL=http://localhost:3000\n")
+    def test_an_old_env_file_is_read(self):
+        self.write(".env", 'REDIS_HOST="redis.example"\nREDIS_PORT=http\nFRONTEND_URL=http://localhost:3000\n')
         done = pixmill.run_command("serve", "--port", "0", "--data", self.folder / "d", cwd=self.folder)
         self.assertEqual(2, done.returncode, done.stderr)
-        for name in ("DATABASE_URL", "REDIS_HOST"):
-            self.assertIn(name, done.stderr)
+        self.assertIn("REDIS_PORT", done.stderr)
 
     def test_a_bucket_needs_its_credentials(self):
         done = pixmill.run_command("serve", "--port", "0", "--data", self.folder / "d", env={"AWS_STORAGE_BUCKET_NAME": "b"}, cwd=self.folder)
