@@ -169,7 +169,8 @@ Kind kind_of(std::string_view state) {
   // Serialization, deadlock, a lock that was not to be had in time.
   if (is_one_of({"40001", "40P01", "55P03"})) return kAgainKind;
   // Lost, shut down, starting up, too many connections, or a standby that cannot write: another connection may do.
-  const bool is_lost = state.starts_with("08") || is_one_of({"57P01", "57P02", "57P03", "57P05", "53300", "25006", "25P03"});
+  const bool is_lost =
+      state.starts_with("08") || is_one_of({"57P01", "57P02", "57P03", "57P05", "53300", "25006", "25P03"});
   if (is_lost) return kLostKind;
   if (state == "57014") {
     return {ErrorCode::kUnavailable, Trouble::kPermanent, "the database took too long"};
@@ -334,8 +335,8 @@ namespace {
 
 // The statements name the indexes they are meant to use by their form; a planner without statistics of a table that has
 // grown within seconds would read it from end to end. With these it walks indexes or nothing, and one plan serves for
-// all values. A process that stops in the middle of a transaction (SIGSTOP, a machine that is gone) must not keep its rows
-// locked for longer than a lease: the server ends such a session after 5 s.
+// all values. A process that stops in the middle of a transaction (SIGSTOP, a machine that is gone) must not keep its
+// rows locked for longer than a lease: the server ends such a session after 5 s.
 constexpr std::string_view kSessionSettings =
     "SET search_path = {}, pg_catalog; SET statement_timeout = {}; SET lock_timeout = {}; "
     "SET idle_in_transaction_session_timeout = 5000; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 3; "
