@@ -32,6 +32,7 @@ int run_cli(int argc, char** argv) {
   add_migrate_command(cli, action);
   add_preview_command(cli, action);
   add_serve_command(cli, action);
+  add_work_command(cli, action);
   add_recipes_command(cli, action);
   add_validate_command(cli, action);
   add_webhooks_command(cli, action);

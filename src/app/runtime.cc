@@ -151,6 +151,7 @@ void Runtime::build_work(Executor executor) {
                                                                            .watermarks = *watermarks_,
                                                                            .metrics = metrics_});
   settings_.worker.name = worker_name();
+  settings_.worker.claims = settings_.works;
   settings_.worker.on_broken_store = [](const Error& error) { end_for(error); };
   settings_.worker.may_claim = [this] { return enough_free_space(); };
   worker_ = std::make_unique<worker::Worker>(executor,

@@ -30,11 +30,15 @@ Result<std::string> decode_key(std::string_view text, const std::string& where) 
 
 }  // namespace
 
-Result<std::string> load_master_key(const std::string& folder, const std::string& from_environment) {
+Result<std::string> find_master_key(const std::string& folder, const std::string& from_environment) {
   if (!from_environment.empty()) return decode_key(from_environment, "PIXMILL_MASTER_KEY");
-  auto stored = read_file(key_path(folder), kSecretFileMax);
-  if (stored) return decode_key(*stored, key_path(folder));
-  if (stored.error().code != ErrorCode::kNotFound) return stored;
+  PIXMILL_TRY(const auto stored, read_file(key_path(folder), kSecretFileMax));
+  return decode_key(stored, key_path(folder));
+}
+
+Result<std::string> load_master_key(const std::string& folder, const std::string& from_environment) {
+  auto found = find_master_key(folder, from_environment);
+  if (found || found.error().code != ErrorCode::kNotFound) return found;
   auto key = random_bytes(kKeyBytes);
   PIXMILL_RETURN_IF_ERROR(write_file(key_path(folder), to_base64(key) + "\n", 0600));
   return key;

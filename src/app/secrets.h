@@ -15,6 +15,10 @@ namespace pixmill::app {
 // Errors: kInvalidArgument when the key is malformed, kIo.
 [[nodiscard]] Result<std::string> load_master_key(const std::string& folder, const std::string& from_environment);
 
+// The same, but none is made: it would be another than that of the processes to be joined. Errors: kNotFound, and as
+// above.
+[[nodiscard]] Result<std::string> find_master_key(const std::string& folder, const std::string& from_environment);
+
 // `given` ("whsec_…", stored for the next start), else the one stored in <folder>/webhook.secret, else a new one,
 // stored. Errors: kInvalidArgument when `given` is malformed or the stored one was sealed under another master key,
 // kIo.

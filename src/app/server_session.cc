@@ -15,6 +15,7 @@
 #include "api/api.h"
 #include "app/commands/commands.h"
 #include "app/descriptors.h"
+#include "app/fleet.h"
 #include "app/runtime.h"
 #include "app/s3_setup.h"
 #include "app/secrets.h"
@@ -54,9 +55,7 @@ Result<Identity> load_identity(const Settings& settings) {
     return Identity{.master_key = std::move(master_key), .server_id = {}, .secret = std::move(secret)};
   }
   PIXMILL_TRY(auto server_id, load_server_id(settings.data_folder));
-  jobs::PostgresOptions postgres;
-  postgres.connect.url = settings.database_url;
-  postgres.master_key = master_key;
+  const auto postgres = database_of(settings, master_key);
   PIXMILL_RETURN_IF_ERROR(jobs::prepare_postgres(SystemClock(), postgres));
   PIXMILL_TRY(auto secret, agree_on_webhook_secret(postgres, settings.webhook_secret));
   return Identity{.master_key = std::move(master_key), .server_id = std::move(server_id), .secret = std::move(secret)};
@@ -78,6 +77,8 @@ class ServerSession {
   Result<void> find_bucket();
   // Binds the port first, so that a port in use is said before anything else happens.
   Result<void> listen();
+  // What the fleet's workers need to know of this server. After listen().
+  [[nodiscard]] Result<void> tell_fleet() const;
   Task<void> main();
   [[nodiscard]] ExitCode exit_code() const { return exit_code_; }
   [[nodiscard]] bool left_work_behind() const {
@@ -93,6 +94,7 @@ class ServerSession {
   void start_webhooks();
   void on_signal();
   [[nodiscard]] std::string address() const;  // that is listened on
+  [[nodiscard]] std::string base_url() const;
   [[nodiscard]] jobs::Links links() const;
   [[nodiscard]] std::vector<std::string> source_buckets() const;
   [[nodiscard]] api::ApiOptions api_options() const;
@@ -140,11 +142,17 @@ std::string ServerSession::address() const {
   return fmt::format("http://{}{}{}:{}", is_ipv6 ? "[" : "", settings_.host, is_ipv6 ? "]" : "", server_->port());
 }
 
-jobs::Links ServerSession::links() const {
-  const std::string base = settings_.public_base_url.empty() ? address() : settings_.public_base_url;
-  jobs::Links links{.base_url = base, .files_base = base + "/files"};
-  if (s3_bucket_) links.address_of = s3_links(settings_.s3, s3_bucket_, settings_.s3.key_prefix);
-  return links;
+std::string ServerSession::base_url() const {
+  return settings_.public_base_url.empty() ? address() : settings_.public_base_url;
+}
+
+jobs::Links ServerSession::links() const { return make_links(settings_, base_url(), s3_bucket_); }
+
+Result<void> ServerSession::tell_fleet() const {
+  if (settings_.database_url.empty()) return {};
+  PIXMILL_TRY(auto results, results_place(settings_));
+  const FleetFacts facts{.base_url = base_url(), .results = std::move(results)};
+  return app::tell_fleet(database_of(settings_, master_key_), facts);
 }
 
 // Everybody who may send a table may name what lies in them, so none is open unless the operator says so.
@@ -347,6 +355,7 @@ ExitCode serve_here(Settings settings) {
   auto session = std::make_unique<ServerSession>(io, std::move(settings), std::move(*identity));
   if (const auto found = session->find_bucket(); !found) return refuse(found.error());
   if (const auto listening = session->listen(); !listening) return refuse(listening.error());
+  if (const auto told = session->tell_fleet(); !told) return refuse(told.error());
   asio::co_spawn(io, session->main(), [](const std::exception_ptr& error) { PIXMILL_CHECK(error == nullptr); });
   io.run();
   const ExitCode code = session->exit_code();

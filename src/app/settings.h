@@ -45,6 +45,7 @@ struct Settings {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8000;
   std::string data_folder = "./pixmill-data";
+  bool works = true;            // serve --workers 0: others of the fleet do the items
   std::string database_url;     // DATABASE_URL, of PostgreSQL; "": SQLite in the data folder
   std::string public_base_url;  // "" : http://host:port
   std::string frontend_url = "http://localhost:3000";

@@ -117,6 +117,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   std::chrono::steady_clock::time_point disk_full_until;
   bool draining = false;
   bool stopped = false;
+  bool found_nothing = false;  // by the last claim, nor will it soon
   int loops = 0;
   Counter succeeded, failed, retried;
   Gauge in_flight_gauge;
@@ -134,6 +135,8 @@ void Worker::on_jobs_finished(std::function<void(const std::vector<JobId>&)> cal
 const std::optional<Error>& Worker::trouble() const { return impl_->trouble; }
 
 std::uint32_t Worker::in_flight() const { return static_cast<std::uint32_t>(impl_->held.size()); }
+
+bool Worker::is_idle() const { return impl_->found_nothing && impl_->held.empty(); }
 
 void Worker::claim_only(JobId job) {
   impl_->only = std::move(job);
@@ -153,7 +156,7 @@ void Worker::start() {
       impl->emptied.ring();
     });
   };
-  launch(impl_->claim_loop());
+  if (impl_->options.claims) launch(impl_->claim_loop());
   launch(impl_->heartbeat_loop());
   launch(impl_->cancel_loop());
   launch(impl_->recorder.run());
@@ -204,6 +207,7 @@ Task<bool> Worker::Impl::claim_once() {
       .worker = options.name, .limit = std::min(kClaimMax, free_room()), .lease = options.lease, .only = only};
   const std::size_t asked_for = request.limit;
   auto claim = co_await parts.store.claim(std::move(request));
+  found_nothing = claim && claim->items.empty() && !claim->next_ready_at;
   if (!claim) {
     meet(claim.error());
     co_await pause_for(kStoreAwayWait);
@@ -308,6 +312,7 @@ Task<bool> Worker::Impl::is_ours_alone(jobs::ClaimedItem item) {
 void Worker::Impl::forget(const jobs::Lease& lease) {
   const auto found = held.find(key_of(lease));
   if (found != held.end() && found->second->item.lease == lease) held.erase(found);
+  found_nothing = false;  // it may have become claimable again
   in_flight_gauge.set(static_cast<double>(held.size()));
   room.ring();
   if (held.empty()) emptied.ring();

@@ -26,6 +26,7 @@ struct WorkerOptions {
   milliseconds idle_poll{1'000};  // when no doorbell rings
   milliseconds cancel_poll{500};
   milliseconds rescue_every{2'000};
+  bool claims = true;  // false: carries cancellations through and frees expired leases, but does no items itself
   milliseconds disk_full_pause{10'000};  // no claims for so long after an item met a full disk
   jobs::RetryPolicy retry;
   // Asked before every claim, on the loop; an error keeps the worker from claiming for now, such as a disk that is
@@ -62,6 +63,8 @@ class Worker {
   // A job was cancelled: carry it through now instead of at the next round.
   void cancel_soon();
   [[nodiscard]] std::uint32_t in_flight() const;
+  // Nothing is under way here, and the last claim found nothing, not even an item that waits for its next attempt.
+  [[nodiscard]] bool is_idle() const;
   // What keeps the work from going on at the moment: a full disk, a store that is away. Gone when work goes on.
   [[nodiscard]] const std::optional<Error>& trouble() const;
 

@@ -305,6 +305,22 @@ TEST_F(WorkerTest, FullDiskUsesUpNoAttemptsAndTheWorkGoesOnByItself) {
   EXPECT_TRUE(std::holds_alternative<jobs::ItemSuccess>(outcomes_[0].result));
 }
 
+TEST_F(WorkerTest, ClaimsNothingWhenOthersDoTheItems) {
+  options_.claims = false;
+  options_.rescue_every = milliseconds(1);
+  store_.on_claim = [](const jobs::ClaimRequest&) -> Result<jobs::Claim> {
+    ADD_FAILURE() << "claimed";
+    return jobs::Claim{};
+  };
+  int rounds = 0;
+  store_.on_rescue = [&]() -> Result<jobs::JobStore::RescueReport> {
+    if (++rounds == 2) done_.ring();
+    return jobs::JobStore::RescueReport{};
+  };
+  testing::run_task(io_, run(seconds(10)));
+  EXPECT_EQ(rounds, 2);
+}
+
 TEST_F(WorkerTest, ClaimsNothingWhileItMayNot) {
   items_ = 3;
   stop_after_ = 3;

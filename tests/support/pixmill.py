@@ -208,6 +208,13 @@ class Process:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process = None
 
+    def pause(self):
+        """SIGSTOP of the process and its engines, as a machine that hangs."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def go_on(self):
+        os.killpg(self.process.pid, signal.SIGCONT)
+
     def terminate(self, seconds=15):
         """SIGTERM; gives (exit code, seconds it took)."""
         begun = time.monotonic()
@@ -218,6 +225,23 @@ class Process:
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+class Worker(Process):
+    """`with Worker(folder) as worker:` runs `pixmill work` until the block ends, or the program does."""
+
+    def __init__(self, folder, *arguments, env=None, allow="127.0.0.0/8", start=True):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log = self.folder.parent / f"{self.folder.name}.log"
+        self._arguments = [*(["--allow", allow] if allow else []), *arguments]
+        self._environment = {**QUICK, "TMP_OUTPUT_PATH": self.folder, **(env or {})}
+        if start:
+            self.start()
+
+    def start(self):
+        self.spawn([binary(), "work", *self._arguments], self._environment, self.folder.parent)
+        return self
 
 
 class Server(Process, Client):

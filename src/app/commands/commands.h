@@ -23,6 +23,7 @@ void add_run_command(CLI::App& cli, Action& action);
 void add_serve_command(CLI::App& cli, Action& action);
 void add_validate_command(CLI::App& cli, Action& action);
 void add_webhooks_command(CLI::App& cli, Action& action);
+void add_work_command(CLI::App& cli, Action& action);
 
 // "pixmill: <message>" and what to do about it, on standard error. Returns the exit code that fits.
 ExitCode refuse(const Error& error);

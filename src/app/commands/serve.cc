@@ -23,8 +23,17 @@ struct ServeFlags {
   std::optional<std::uint16_t> port;
   std::string data_folder;
   std::string webhook_secret;
+  std::uint32_t workers = 1;
   bool no_auth = false;
 };
+
+Error nobody_works() {
+  return {.code = ErrorCode::kInvalidArgument,
+          .message =
+              "--workers 0 leaves the work to `pixmill work`, and only processes on one PostgreSQL share their "
+              "jobs: set DATABASE_URL=postgres://user@host/name, or leave --workers out",
+          .detail = {}};
+}
 
 ExitCode serve(const ServeFlags& flags) {
   auto settings = settings_with(flags.work);
@@ -33,6 +42,11 @@ ExitCode serve(const ServeFlags& flags) {
   if (flags.port) settings->port = *flags.port;
   if (!flags.data_folder.empty()) settings->data_folder = flags.data_folder;
   if (!flags.webhook_secret.empty()) settings->webhook_secret = flags.webhook_secret;
+  if (flags.workers == 0) {
+    if (settings->database_url.empty()) return refuse(nobody_works());
+    settings->works = false;
+    settings->engines.engines = 1;  // for previews
+  }
   const auto allowed = check_listen_address(settings->host, flags.no_auth, settings->public_base_url);
   if (!allowed) return refuse(allowed.error());
   return serve_here(std::move(*settings));
@@ -55,6 +69,10 @@ void add_serve_command(CLI::App& cli, Action& action) {
                       "Folder for the database and the results (TMP_OUTPUT_PATH, ./pixmill-data)");
   command->add_option("--webhook-secret", flags->webhook_secret,
                       "Sign webhooks with this secret, whsec_… (WEBHOOK_SECRET)");
+  command
+      ->add_option("--workers", flags->workers,
+                   "0: API and webhooks alone, for a fleet whose pictures `pixmill work` does (default 1)")
+      ->check(CLI::Range(0, 1));
   command->add_flag("--no-auth", flags->no_auth,
                     "Listen beyond this machine although anyone who reaches it may use it");
   add_work_flags(*command, flags->work);
