@@ -21,7 +21,6 @@ using std::chrono::steady_clock;
 
 constexpr int kRedirectsMax = 5;
 constexpr seconds kRetryAfterMax = std::chrono::hours(1);
-constexpr seconds kPauseWithoutRetryAfter{1};
 constexpr milliseconds kRobotsTimeout{30'000};
 
 bool is_redirect(int status) {
@@ -278,8 +277,7 @@ class HttpFetcher final : public Fetcher {
       return;
     }
     const auto refused = check_status(url, *response);
-    const HostLimits::Refusal refusal{.http_status = response->status,
-                                      .pause = refused.error().retry_after.value_or(kPauseWithoutRetryAfter)};
+    const HostLimits::Refusal refusal{.http_status = response->status, .pause = refused.error().retry_after};
     parts_.limits.back_off(place.origin, refusal);
   }
 

@@ -446,9 +446,11 @@ void HostLimits::join(std::shared_ptr<FleetLimits> fleet) { impl_->fleet = std::
 void HostLimits::back_off(const std::string& origin, Refusal refusal) {
   const auto host = impl_->host_of(origin);
   (refusal.http_status == 429 ? impl_->counters.refused_429 : impl_->counters.refused_503).add();
-  host->pace.refused(impl_->now(), refusal.http_status, refusal.pause);
-  if (impl_->fleet) {
-    host->untold = HostNeed::Refused{.http_status = refusal.http_status, .pause = refusal.pause};
+  const auto now = impl_->now();
+  const bool is_for_all = host->pace.refused(now, refusal.http_status, refusal.pause);
+  if (impl_->fleet && is_for_all) {
+    const auto pause = std::chrono::ceil<milliseconds>(host->pace.asked_until() - now);
+    host->untold = HostNeed::Refused{.http_status = refusal.http_status, .pause = pause};
     host->agree_again.ring();
   }
   impl_->note_use(host);

@@ -93,8 +93,8 @@ class HostLimits {
   static constexpr int kRoundsInVain = 5;
 
   struct Refusal {
-    int http_status = 503;  // 429 or 503
-    std::chrono::milliseconds pause{1'000};
+    int http_status = 503;                                          // 429 or 503
+    std::optional<std::chrono::milliseconds> pause = std::nullopt;  // nullopt: it did not say how long
   };
   // `origin` answered so: no request to it for the pause. One address speaks for its whole host only so far: everyone
   // else waits kPauseMax at the most, the rest of the pause is that item's own.

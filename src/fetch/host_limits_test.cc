@@ -158,7 +158,8 @@ TEST_F(HostLimitsTest, ClosesAHostForAMinuteAtTheMostWhateverOneAnswerAsksFor) {
 
 TEST_F(HostLimitsTest, P16SaysWhatTheHostSaysOnceItRefusesEveryRound) {
   limits({.per_host = 1, .requests_per_second = std::nullopt});
-  for (int round = 1; round < HostLimits::kRoundsInVain; ++round) limits().back_off("http://a.test", {.pause = {}});
+  for (int round = 1; round < HostLimits::kRoundsInVain; ++round)
+    limits().back_off("http://a.test", {.pause = milliseconds(0)});
   ask("http://a.test");
   EXPECT_EQ(take("http://a.test", kImpatient).error().code, ErrorCode::kTimeout) << "it may still change its mind";
   limits().back_off("http://a.test", {.http_status = 429, .pause = std::chrono::minutes(60)});

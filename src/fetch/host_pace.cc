@@ -1,6 +1,7 @@
 #include "fetch/host_pace.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 namespace pixmill::fetch {
@@ -16,6 +17,9 @@ constexpr double kRateMin = 0.5;       // requests per second
 constexpr double kRateStepMin = 0.05;  // per second and second
 constexpr double kRateStepShare = 0.05;
 constexpr int kTooManyRequests = 429;
+// Of refusals that name none, by how many came before without an answer between them.
+constexpr std::array<HostPace::milliseconds, 3> kUnnamedPauses{HostPace::milliseconds(100), HostPace::milliseconds(400),
+                                                               HostPace::milliseconds(1'000)};
 
 double seconds_between(HostPace::Instant from, HostPace::Instant to) {
   return std::chrono::duration<double>(to - from).count();
@@ -77,17 +81,20 @@ void HostPace::failed(std::uint64_t ticket) {
   if (ticket > cut_at_ticket_) cut(limit_ / 2, kFirstRound);
 }
 
-void HostPace::refused(Instant now, int http_status, milliseconds pause) {
-  pause = std::max(pause, milliseconds(0));
+bool HostPace::refused(Instant now, int http_status, std::optional<milliseconds> asked) {
+  const bool may_be_one_picture = !asked && http_status != kTooManyRequests && rounds_in_vain_ == 0;
+  const auto unnamed = kUnnamedPauses[std::min<std::size_t>(rounds_in_vain_, kUnnamedPauses.size() - 1)];
+  const auto pause = std::max(asked.value_or(unnamed), milliseconds(0));
   failures_in_a_row_ = 0;  // it does answer
   if (closed_until_ <= now) {
-    cut(limit_ / 2, 1);
+    may_be_one_picture ? cut(limit_ * 3 / 4, kLatencyFloor) : cut(limit_ / 2, 1);
     ++rounds_in_vain_;
     if (http_status == kTooManyRequests) learn_rate(now);
   }
   closed_until_ = std::max(closed_until_, now + std::min<milliseconds>(pause, kPauseMax));
   asked_until_ = now + pause;
   refused_status_ = http_status;
+  return !may_be_one_picture;
 }
 
 std::optional<HostPace::milliseconds> HostPace::best_latency() const {

@@ -4,7 +4,9 @@
 //
 // Requests at once begin with kFirstRound and double with every round of answers, until the host shows for the first
 // time that it was too much; from then on each round adds one. It was too much when
-//  - the host says so (429, 503): half, at least 1, and nothing at all for the pause that it asks for;
+//  - the host says so (429, 503): half, at least 1, and nothing at all for the pause that it asks for. A 503 that names
+//    no pause and comes among answers may be that picture's alone: three quarters, at least 2, and a short pause, which
+//    grows while nothing else comes;
 //  - it does not answer (no connection, a timeout, broken off): half, at least kFirstRound, for a dead host's requests
 //    must not queue up one by one;
 //  - it becomes slow: when even the fastest of a round of answers takes twice as long to begin as the fastest of the
@@ -43,8 +45,9 @@ class HostPace {
   void answered(Instant now, std::optional<milliseconds> first_byte);
   // No answer came. Requests that were under way when the limit was last cut cut it no further.
   void failed(std::uint64_t ticket);
-  // 429 or 503. Of several refusals in one pause the first alone cuts and counts.
-  void refused(Instant now, int http_status, milliseconds pause);
+  // 429 or 503, with the pause that it asks for, if any. Of several refusals in one pause the first alone cuts and
+  // counts. True when all who use the host should know of it.
+  bool refused(Instant now, int http_status, std::optional<milliseconds> pause);
 
   [[nodiscard]] std::uint32_t limit() const { return limit_; }
   // No request may begin before; by the last refusal and by the rate.

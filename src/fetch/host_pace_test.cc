@@ -64,6 +64,29 @@ TEST_F(HostPaceTest, P27HalvesForARefusalAndThenAddsOneARound) {
   EXPECT_FALSE(pace.rate()) << "503 says nothing about a rate";
 }
 
+TEST_F(HostPaceTest, TakesAnUnexplained503AmongAnswersForThePicturesOwn) {
+  HostPace pace({.per_host = 16, .requests_per_second = std::nullopt});
+  rounds(pace, 3);
+  ASSERT_EQ(pace.limit(), 16u);
+  EXPECT_FALSE(pace.refused(now_, 503, std::nullopt)) << "nobody else needs to know";
+  EXPECT_EQ(pace.limit(), 12u);
+  EXPECT_EQ(pace.closed_until() - now_, milliseconds(100));
+  now_ += milliseconds(100);
+  EXPECT_TRUE(pace.refused(now_, 503, std::nullopt)) << "two in a row are the host's";
+  EXPECT_EQ(pace.limit(), 6u);
+  EXPECT_EQ(pace.closed_until() - now_, milliseconds(400));
+  now_ += milliseconds(400);
+  for (int more = 0; more < 3; ++more) {
+    EXPECT_TRUE(pace.refused(now_, 503, std::nullopt));
+    EXPECT_EQ(pace.closed_until() - now_, seconds(1));
+    now_ += seconds(1);
+  }
+  EXPECT_EQ(pace.limit(), 1u);
+  pace.answered(now_, std::nullopt);
+  EXPECT_FALSE(pace.refused(now_, 503, std::nullopt)) << "it answers again";
+  EXPECT_TRUE(pace.refused(now_ + seconds(1), 429, std::nullopt)) << "a 429 is about how many there are";
+}
+
 TEST_F(HostPaceTest, ClosesForAMinuteAtTheMostAndRemembersWhatWasAskedFor) {
   HostPace pace({});
   pace.refused(now_, 429, std::chrono::minutes(30));
