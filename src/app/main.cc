@@ -29,6 +29,7 @@ int run_cli(int argc, char** argv) {
   cli.set_version_flag("--version", "pixmill " + std::string(pixmill::kVersion));
   Action action;
   add_run_command(cli, action);
+  add_doctor_command(cli, action);
   add_migrate_command(cli, action);
   add_preview_command(cli, action);
   add_serve_command(cli, action);

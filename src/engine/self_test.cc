@@ -37,6 +37,18 @@ Task<std::string> test_picture(const SelfTestSteps& steps, const image::TinyPict
                         image::format_name(target), rendered.error().message);
 }
 
+// What libvips compiles for itself at run time, where it may.
+Task<std::string> test_resize(const SelfTestSteps& steps) {
+  image::Recipe recipe;
+  auto& output = recipe.outputs.front();
+  output.format = image::Format::kPng;
+  output.resize =
+      image::Resize{.width_px = 40, .height_px = 30, .fit = image::Fit::kFill, .enlarge = image::Enlarge::kAllowed};
+  const auto rendered = co_await steps.render(image::tiny_pictures().back().bytes, recipe);
+  if (rendered) co_return "";
+  co_return fmt::format("a picture cannot be resized: {}", rendered.error().message);
+}
+
 // Every format that is read, and every format that is written.
 Task<std::string> test_pictures(const SelfTestSteps& steps) {
   std::string problem;
@@ -47,6 +59,7 @@ Task<std::string> test_pictures(const SelfTestSteps& steps) {
        {image::Format::kPng, image::Format::kWebp, image::Format::kAvif, image::Format::kGif, image::Format::kTiff}) {
     if (problem.empty()) problem = co_await test_picture(steps, image::tiny_pictures().front(), target);
   }
+  if (problem.empty()) problem = co_await test_resize(steps);
   co_return problem;
 }
 

@@ -93,6 +93,10 @@ Result<db::pg::MigrationReport> migrate_postgres(const db::pg::ConnectOptions& c
   return db::pg::migrate(connect, generated::k_postgres_migrations);
 }
 
+Result<void> check_postgres_schema(const db::pg::ConnectOptions& connect) {
+  return db::pg::check_schema(connect, generated::k_postgres_migrations);
+}
+
 Result<void> prepare_postgres(const Clock& clock, const PostgresOptions& options) {
   if (options.migrate) {
     PIXMILL_TRY([[maybe_unused]] const auto migrated, migrate_postgres(options.connect));

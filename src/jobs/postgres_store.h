@@ -44,6 +44,9 @@ struct PostgresOptions {
 // Brings the schema up to what this binary knows. Blocking. Errors: as db::pg::migrate.
 [[nodiscard]] Result<db::pg::MigrationReport> migrate_postgres(const db::pg::ConnectOptions& connect);
 
+// Whether the schema is what this binary needs, without changing anything. Errors: as db::pg::check_schema.
+[[nodiscard]] Result<void> check_postgres_schema(const db::pg::ConnectOptions& connect);
+
 // For commands without a server, and before there is a store. Blocking; `options` needs connect and master_key. The
 // schema must be there. Errors: as the verbs of RecipeStore and Outbox.
 [[nodiscard]] Result<std::vector<SavedRecipe>> read_saved_recipes(const PostgresOptions& options);

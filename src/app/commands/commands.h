@@ -16,6 +16,7 @@ namespace pixmill::app {
 using Action = std::function<ExitCode()>;
 
 void add_backup_commands(CLI::App& cli, Action& action);
+void add_doctor_command(CLI::App& cli, Action& action);
 void add_migrate_command(CLI::App& cli, Action& action);
 void add_preview_command(CLI::App& cli, Action& action);
 void add_recipes_command(CLI::App& cli, Action& action);
