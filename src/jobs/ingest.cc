@@ -1,15 +1,21 @@
 #include "jobs/ingest.h"
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <chrono>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/blocking_thread.h"
 #include "base/text.h"
+#include "base/wakeup.h"
 #include "fetch/source_url.h"
 #include "jobs/recipe_book.h"
 #include "jobs/row_recipes.h"
@@ -179,6 +185,42 @@ class Chunker {
   std::uint64_t rows_read_ = 0;
 };
 
+// Reads one chunk ahead of whoever takes them, so that the table is read while the database takes rows in. Shared with
+// the read under way, which may outlive the taker.
+class ReadAhead : public std::enable_shared_from_this<ReadAhead> {
+ public:
+  ReadAhead(const Executor& executor, BlockingThread& thread, std::shared_ptr<Chunker> table)
+      : executor_(executor), thread_(thread), table_(std::move(table)), read_(executor) {}
+
+  void begin() {
+    asio::co_spawn(executor_, read(shared_from_this()),
+                   [](const std::exception_ptr& error) { PIXMILL_CHECK(error == nullptr); });
+  }
+  // Of the read that was begun.
+  static Task<Result<Chunk>> take(std::shared_ptr<ReadAhead> self) {
+    while (!self->chunk_) co_await self->read_.wait(kUntilRead);
+    Result<Chunk> chunk = std::move(*self->chunk_);
+    self->chunk_.reset();
+    co_return chunk;
+  }
+
+ private:
+  static constexpr milliseconds kUntilRead = std::chrono::hours(1);
+
+  static Task<void> read(std::shared_ptr<ReadAhead> self) {
+    auto next = [table = self->table_] { return table->next(); };
+    auto chunk = co_await self->thread_.run(std::move(next));
+    self->chunk_ = std::move(chunk);
+    self->read_.ring();
+  }
+
+  Executor executor_;
+  BlockingThread& thread_;
+  std::shared_ptr<Chunker> table_;
+  Wakeup read_;
+  std::optional<Result<Chunk>> chunk_;
+};
+
 // What will be wrong with the table however often it is read.
 bool is_about_the_table(ErrorCode code) {
   switch (code) {
@@ -225,12 +267,14 @@ struct Ingest::Impl {
     auto chunks = co_await thread.run(std::move(open));
     if (!chunks) co_return co_await give_up(id, std::move(chunks).error());
     std::vector<std::string> columns = (*chunks)->columns();
+    const auto table = std::make_shared<ReadAhead>(executor, thread, std::move(*chunks));
+    table->begin();
     while (!stopped) {
-      auto read = [table = *chunks] { return table->next(); };
-      auto chunk = co_await thread.run(std::move(read));
+      auto chunk = co_await ReadAhead::take(table);
       if (!chunk) co_return co_await give_up(id, std::move(chunk).error());
+      if (!chunk->at_end) table->begin();
       if (!chunk->rows.empty()) {
-        // Waiting here is what keeps the reader from running ahead of the database.
+        // Waiting here is what keeps the reader from running ahead of the database by more than one chunk.
         auto appended = co_await store.append_rows(id, std::move(columns), std::move(chunk->rows));
         if (!appended && appended.error().code == ErrorCode::kTooLarge) {
           co_return co_await store.reject_job(id, std::move(appended).error());
@@ -252,14 +296,15 @@ struct Ingest::Impl {
     co_return std::unexpected(std::move(why));
   }
 
+  Executor executor;
   JobStore& store;
   Queue& queue;
   bool stopped = false;
   BlockingThread thread{"ingest"};
 };
 
-Ingest::Ingest(Executor /*executor*/, JobStore& store, Queue& queue)
-    : impl_(new Impl{.store = store, .queue = queue}) {}
+Ingest::Ingest(Executor executor, JobStore& store, Queue& queue)
+    : impl_(new Impl{.executor = std::move(executor), .store = store, .queue = queue}) {}
 Ingest::~Ingest() = default;
 
 Task<Result<TableReport>> Ingest::check(std::string path, TableOptions options, OnProgress on_progress) {

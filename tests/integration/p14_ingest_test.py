@@ -3,6 +3,8 @@
 import contextlib
 
 from support import auditor, case, pixmill
+from support.fleet import MASTER_KEY
+from support.servers import postgres
 from support.waiting import let_pass, wait_until
 
 ROWS = case.short_or_long(60_000, 1_000_000)
@@ -19,11 +21,17 @@ def big_table(path, origin):
 
 
 class P14(case.Case):
+    def settings(self):
+        return {}
+
+    def database(self):
+        return self.server.data / "pixmill.db"
+
     def setUp(self):
         super().setUp()
         # Nothing of the job may finish: what is looked at is what went in.
         self.table = big_table(self.folder / "products.csv", self.origin().url)
-        self.server = self.use(pixmill.Server(self.folder / "data", env={"FETCH_TIMEOUT_MS": "600000"}))
+        self.server = self.use(pixmill.Server(self.folder / "data", env={"FETCH_TIMEOUT_MS": "600000", **self.settings()}))
         self.peak = 0
 
     def look_at_memory(self):
@@ -37,13 +45,15 @@ class P14(case.Case):
         job = self.server.job(job_id)
         self.assertEqual((ROWS, ROWS, ROWS), (job["rows"], job["total"], job["remaining"]), job)
         self.look_at_memory()
-        connection = auditor.open_read_only(self.server.data / "pixmill.db")
-        with contextlib.closing(connection):
+        with contextlib.closing(auditor.open_database(self.database())) as connection:
             for table, number in (("rows", "row_no"), ("items", "item")):
-                found = connection.execute(f"SELECT COUNT(*), MIN({number}), MAX({number}), COUNT(DISTINCT {number}) FROM {table}")
-                self.assertEqual((ROWS, 1, ROWS, ROWS), tuple(found.fetchone()), table)
-            strays = connection.execute("SELECT COUNT(*) FROM items WHERE row_no <> item OR url NOT LIKE '%/never/' || item || '.jpg'")
-            self.assertEqual(0, strays.fetchone()[0], "every item is of its own row")
+                found = connection.rows(f"SELECT COUNT(*) AS all_of_them, MIN({number}) AS least, MAX({number}) AS most, "
+                                        f"COUNT(DISTINCT {number}) AS different FROM {table}")[0]
+                self.assertEqual((ROWS, 1, ROWS, ROWS), tuple(found[name] for name in ("all_of_them", "least", "most", "different")), table)
+            own = "'/never/' || item || '.jpg'"
+            strays = connection.rows("SELECT COUNT(*) AS strays FROM items WHERE row_no <> item OR "
+                                     f"substr(url, length(url) - length({own}) + 1) <> {own}")
+            self.assertEqual(0, strays[0]["strays"], "every item is of its own row")
         print(f"{ROWS} rows, server peak {self.peak / 1e6:.1f} MB")
         if not pixmill.is_sanitized():
             self.assertLess(self.peak, MEMORY_MAX_BYTES)
@@ -70,4 +80,14 @@ class P14(case.Case):
         self.assert_exact(job_id)
 
 
-case.main()
+class P14OnPostgres(P14):
+    def settings(self):
+        self.postgres = self.use(postgres.Server())
+        return {**self.postgres.settings(), "PIXMILL_MASTER_KEY": MASTER_KEY}
+
+    def database(self):
+        return self.postgres.url()
+
+
+if __name__ == "__main__":
+    case.main()
