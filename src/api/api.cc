@@ -12,6 +12,7 @@
 #include "api/context.h"
 #include "api/cors.h"
 #include "api/errors.h"
+#include "api/events.h"
 #include "api/files.h"
 #include "api/ingest_queue.h"
 #include "api/items.h"
@@ -106,6 +107,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
         files(context),
         preview(context),
         recipes(context),
+        events(context),
         system(context) {
     legacy.add_routes(router);
     jobs.add_routes(router);
@@ -114,6 +116,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
     files.add_routes(router);
     preview.add_routes(router);
     recipes.add_routes(router);
+    events.add_routes(router);
     system.add_routes(router);
   }
 
@@ -138,6 +141,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
   Files files;
   Preview preview;
   Recipes recipes;
+  Events events;
   System system;
   http::Router router;
 };
@@ -223,6 +227,8 @@ Task<Result<void>> Api::start() {
 http::Server::RequestHandler Api::handler() {
   return [impl = impl_](http::Request& request) { return Impl::handle(impl, request); };
 }
+
+void Api::end_streams() { impl_->events.stop(); }
 
 Task<void> Api::stop() { co_await impl_->ingests->stop(); }
 

@@ -22,6 +22,7 @@
 #include "jobs/job_document.h"
 #include "jobs/job_store.h"
 #include "jobs/outbox.h"
+#include "jobs/progress_news.h"
 #include "jobs/queue.h"
 #include "jobs/recipe_store.h"
 #include "pipeline/watermarks.h"
@@ -51,6 +52,7 @@ struct ApiParts {
   Metrics& metrics;
   const fetch::HostLimits* hosts = nullptr;  // null in a process that fetches nothing: /v1/system shows none
   engine::Pool* engines = nullptr;           // null in a process that decodes nothing: /readyz leaves it out
+  jobs::ProgressNews* progress = nullptr;    // null: whoever listens to a job hears of it once a second
   // An event may have been committed, or a delivery made due: webhook::Deliverer::wake. Empty: nobody listens.
   std::function<void()> wake_deliverer;
   // Asked for /readyz. Empty: there are none.
@@ -80,7 +82,8 @@ struct ApiOptions {
   std::uint64_t upload_bytes_max = 8ULL << 30;  // of the file of one upload
   std::uint64_t free_bytes_min = 256ULL << 20;  // below this /readyz says 503 and uploads get 507
   std::uint32_t ingests_at_once = 2;
-  milliseconds ready_deadline{2'000};  // of the question to the store behind /readyz and check_db_connection
+  std::uint32_t event_streams_max = 4'096;  // of all jobs together; beyond it 503
+  milliseconds ready_deadline{2'000};       // of the question to the store behind /readyz and check_db_connection
 };
 
 class Api {
@@ -96,6 +99,9 @@ class Api {
 
   // The Api must outlive the server that calls it.
   [[nodiscard]] http::Server::RequestHandler handler();
+
+  // Streams of events end, and no more begin: the server can stop without waiting for them.
+  void end_streams();
 
   // Starts no more ingests and waits for those under way, which stop between chunks (the caller has called
   // Ingest::stop, or this does). Call after Server::stop.

@@ -29,6 +29,10 @@ struct Context {
   void wake_deliverer() const {
     if (parts.wake_deliverer) parts.wake_deliverer();
   }
+  // Whoever listens to the job looks again.
+  void job_moved(const JobId& job) const {
+    if (parts.progress != nullptr) parts.progress->tell(job);
+  }
 };
 
 // What may be named where a recipe is asked for, as of now. Problem: the store's.

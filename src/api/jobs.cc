@@ -174,6 +174,7 @@ Task<Checked<http::Response>> Jobs::cancel(http::Request& request) {
   PIXMILL_API_TRY(const JobId id, job_id_of(request));
   const auto job = co_await context_.parts.store.cancel(id);
   if (!job) co_return refuse(problem_of(job.error()));
+  context_.job_moved(id);
   context_.wake_deliverer();
   co_return document(200, *job);
 }
@@ -186,6 +187,7 @@ Task<Checked<http::Response>> Jobs::retry(http::Request& request) {
   const auto job = co_await context_.parts.store.retry(id, std::move(filter));
   if (!job) co_return refuse(problem_of(job.error()));
   context_.parts.queue.announce(id);
+  context_.job_moved(id);
   co_return document(200, *job);
 }
 

@@ -37,6 +37,7 @@ curl -O {1}/v1/jobs/ID/result.csv</pre>
 <code>priority</code>, <code>headers</code></td></tr>
 <tr><td><code>GET /v1/jobs</code></td><td>Jobs, newest first: <code>state</code>, <code>limit</code>, <code>before</code></td></tr>
 <tr><td><code>GET /v1/jobs/ID</code></td><td>One job with its progress</td></tr>
+<tr><td><code>GET /v1/jobs/ID/events</code></td><td>The same as it goes on, as Server-Sent Events</td></tr>
 <tr><td><code>GET /v1/jobs/ID/items</code></td><td>Its images: <code>state</code>, <code>code</code>, <code>after</code> or
 <code>offset</code>, <code>limit</code></td></tr>
 <tr><td><code>GET /v1/jobs/ID/result.csv</code>, <code>images.csv</code></td><td>Its result, as it stands; <code>raw=1</code>

@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "base/log.h"
+#include "jobs/progress_news.h"
 #include "jobs/redis_queue.h"
 #include "redis/server_info.h"
 
@@ -53,17 +54,24 @@ Task<void> look_at_server(std::shared_ptr<redis::Connection> connection) {
 
 Result<std::unique_ptr<RedisServices>> RedisServices::create(Executor executor, const Settings& settings,
                                                              http::Resolver& resolver, Metrics& metrics) {
-  std::unique_ptr<RedisServices> services(new RedisServices(executor, settings));
+  std::unique_ptr<RedisServices> services(new RedisServices(executor, settings, resolver, metrics));
   services->member_ = member_name();
-  redis::ConnectionOptions options;
-  options.endpoint = settings.redis.value();
-  options.ca_file = settings.redis_ca_file;
-  const auto resolve = [&resolver](std::string host) { return resolver.resolve(std::move(host)); };
-  options.name = "commands";
-  PIXMILL_TRY(services->commands_, redis::Connection::create(executor, options, resolve, metrics));
-  options.name = "hints";
-  PIXMILL_TRY(services->blocking_, redis::Connection::create(executor, options, resolve, metrics));
+  PIXMILL_TRY(services->commands_, services->connect(services->connection_options("commands")));
+  PIXMILL_TRY(services->blocking_, services->connect(services->connection_options("hints")));
   return services;
+}
+
+redis::ConnectionOptions RedisServices::connection_options(const char* name) const {
+  redis::ConnectionOptions options;
+  options.endpoint = settings_.redis.value();
+  options.ca_file = settings_.redis_ca_file;
+  options.name = name;
+  return options;
+}
+
+Result<std::shared_ptr<redis::Connection>> RedisServices::connect(redis::ConnectionOptions options) {
+  const auto resolve = [&resolver = resolver_](std::string host) { return resolver.resolve(std::move(host)); };
+  return redis::Connection::create(executor_, std::move(options), resolve, metrics_);
 }
 
 RedisServices::~RedisServices() { stop(); }
@@ -71,6 +79,7 @@ RedisServices::~RedisServices() { stop(); }
 void RedisServices::start() {
   commands_->start();
   blocking_->start();
+  if (hearing_) hearing_->start();
   asio::co_spawn(executor_, look_at_server(commands_),
                  [](const std::exception_ptr& error) { PIXMILL_CHECK(error == nullptr); });
 }
@@ -78,6 +87,7 @@ void RedisServices::start() {
 void RedisServices::stop() {
   if (commands_) commands_->stop();
   if (blocking_) blocking_->stop();
+  if (hearing_) hearing_->stop();
 }
 
 std::unique_ptr<jobs::Queue> RedisServices::make_queue(jobs::JobStore& store) {
@@ -86,6 +96,21 @@ std::unique_ptr<jobs::Queue> RedisServices::make_queue(jobs::JobStore& store) {
   options.key_prefix = settings_.redis_key_prefix;
   options.unfinished = [&store] { return unfinished_jobs(store); };
   return jobs::make_redis_queue(executor_, commands_, blocking_, std::move(options));
+}
+
+std::shared_ptr<jobs::ProgressNews> RedisServices::make_progress_news(bool hears) {
+  const std::string channel = settings_.redis_key_prefix + ":progress";
+  std::shared_ptr<jobs::RedisProgressNews> news =
+      jobs::make_redis_progress_news(executor_, commands_, {.channel = channel, .member = member_});
+  if (!hears) return news;
+  auto options = connection_options("progress");
+  options.channel = channel;
+  options.on_message = [weak = std::weak_ptr(news)](const std::string& message) {
+    if (const auto alive = weak.lock()) alive->hear(message);
+  };
+  // The certificates could be read for the others.
+  hearing_ = connect(std::move(options)).value();
+  return news;
 }
 
 std::shared_ptr<fetch::FleetLimits> RedisServices::make_fleet_limits() const {

@@ -13,6 +13,7 @@
 #include "fetch/fleet_limits.h"
 #include "http/resolver.h"
 #include "jobs/job_store.h"
+#include "jobs/progress_news.h"
 #include "jobs/queue.h"
 #include "redis/connection.h"
 
@@ -37,18 +38,27 @@ class RedisServices {
   // The doorbell between the processes of a fleet. `store` must outlive the loop.
   [[nodiscard]] std::unique_ptr<jobs::Queue> make_queue(jobs::JobStore& store);
 
+  // Word of jobs that move on; of other processes' too, if `hears`.
+  [[nodiscard]] std::shared_ptr<jobs::ProgressNews> make_progress_news(bool hears);
+
   [[nodiscard]] bool is_up() const { return commands_->is_up(); }
   // For people: where it is, and why it is away.
   [[nodiscard]] std::string state() const;
 
  private:
-  RedisServices(Executor executor, const Settings& settings) : executor_(std::move(executor)), settings_(settings) {}
+  RedisServices(Executor executor, const Settings& settings, http::Resolver& resolver, Metrics& metrics)
+      : executor_(std::move(executor)), settings_(settings), resolver_(resolver), metrics_(metrics) {}
+  [[nodiscard]] redis::ConnectionOptions connection_options(const char* name) const;
+  [[nodiscard]] Result<std::shared_ptr<redis::Connection>> connect(redis::ConnectionOptions options);
 
   Executor executor_;
   const Settings& settings_;
+  http::Resolver& resolver_;
+  Metrics& metrics_;
   std::string member_;  // this process among those of the fleet
   std::shared_ptr<redis::Connection> commands_;
   std::shared_ptr<redis::Connection> blocking_;
+  std::shared_ptr<redis::Connection> hearing_;  // null: nothing is heard of others
 };
 
 }  // namespace pixmill::app

@@ -128,6 +128,8 @@ void Runtime::build_work(Executor executor) {
     if (!options_.database_url.empty()) event_bell_ = std::move(queue_);
     queue_ = redis_->make_queue(store());
   }
+  const bool tells_others = redis_ && options_.shared_queue;
+  progress_ = tells_others ? redis_->make_progress_news(options_.shows_progress) : jobs::make_local_progress_news();
   ingest_ = std::make_unique<jobs::Ingest>(executor, store(), *queue_);
   fetch::Fetcher* fetcher = network_.fetcher.get();
   if (!options_.s3_source_buckets.empty()) {
@@ -153,6 +155,7 @@ void Runtime::build_work(Executor executor) {
   settings_.worker.name = worker_name();
   settings_.worker.claims = settings_.works;
   settings_.worker.on_broken_store = [](const Error& error) { end_for(error); };
+  settings_.worker.on_moved = [this](const JobId& job) { progress_->tell(job); };
   settings_.worker.may_claim = [this] { return enough_free_space(); };
   worker_ = std::make_unique<worker::Worker>(executor,
                                              worker::WorkerParts{.store = store(),
@@ -209,6 +212,7 @@ Task<void> Runtime::drain(milliseconds grace) {
   co_await worker_->drain(grace);
   queue_->stop();
   if (event_bell_) event_bell_->stop();
+  progress_->stop();
   engines_->stop();
   if (redis_) redis_->stop();
 }

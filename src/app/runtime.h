@@ -25,6 +25,7 @@
 #include "http/resolver.h"
 #include "jobs/ingest.h"
 #include "jobs/job_document.h"
+#include "jobs/progress_news.h"
 #include "jobs/queue.h"
 #include "jobs/stores.h"
 #include "pipeline/process_item.h"
@@ -46,6 +47,7 @@ struct RuntimeOptions {
   std::vector<std::uint16_t> own_ports;  // that image and webhook addresses may not reach on this machine
   std::uint32_t connections_max = 512;   // to origins and webhook receivers
   bool local_files = false;              // items may be file: addresses made by `run` itself
+  bool shows_progress = false;           // hears of what other processes do with jobs
   bool shared_queue = false;             // other processes may work on the same store: announce work through Redis
   // Results lie in a bucket, below a prefix ("" or with a final slash), instead of in `files_root`.
   std::shared_ptr<storage::S3Bucket> s3_bucket = nullptr;
@@ -84,6 +86,7 @@ class Runtime {
   http::Client& client() { return *network_.client; }
   fetch::HostLimits& hosts() { return *network_.hosts; }
   RedisServices* redis() { return redis_.get(); }  // null without one
+  jobs::ProgressNews& progress() { return *progress_; }
   worker::Worker& worker() { return *worker_; }
   // Called when another process may have written an event.
   void on_event(std::function<void()> callback) { on_event_ = std::move(callback); }
@@ -108,6 +111,7 @@ class Runtime {
   std::unique_ptr<storage::BlobStore> blobs_;
   std::unique_ptr<jobs::Queue> queue_;
   std::unique_ptr<jobs::Queue> event_bell_;  // PostgreSQL's, where Redis announces work: events are still told by it
+  std::shared_ptr<jobs::ProgressNews> progress_;
   std::unique_ptr<jobs::Ingest> ingest_;
   std::unique_ptr<storage::BlobStore> marks_;
   Network network_;

@@ -173,6 +173,7 @@ api::ApiOptions ServerSession::api_options() const {
   options.listen_host = settings_.host;
   options.free_bytes_min = settings_.disk_free_bytes_min;
   options.s3_source_buckets = source_buckets();
+  options.event_streams_max = shares_.server_connections / 2;
   return options;
 }
 
@@ -219,6 +220,7 @@ Task<Result<void>> ServerSession::start() {
                          .own_ports = std::vector<std::uint16_t>(1, server_->port()),
                          .connections_max = shares_.client_connections,
                          .local_files = false,
+                         .shows_progress = true,
                          .shared_queue = true,
                          .s3_bucket = s3_bucket_,
                          .s3_prefix = settings_.s3.key_prefix,
@@ -238,6 +240,7 @@ Task<Result<void>> ServerSession::start() {
                       .metrics = runtime_->metrics(),
                       .hosts = &runtime_->hosts(),
                       .engines = &runtime_->engines(),
+                      .progress = &runtime_->progress(),
                       .wake_deliverer = [this] { deliverer_->wake(); },
                       .services = [this] { return services(); }};
   api_ = std::make_unique<api::Api>(io_.get_executor(), std::move(parts), api_options());
@@ -311,6 +314,7 @@ void ServerSession::stop_beside(Task<void> part) {
 
 Task<void> ServerSession::stop_front() {
   remove_server_address(settings_.data_folder);
+  if (api_) api_->end_streams();
   co_await server_->stop(kRequestGrace);
   if (api_) co_await api_->stop();
 }

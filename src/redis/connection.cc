@@ -85,6 +85,7 @@ class AsioConnection final : public Connection, public std::enable_shared_from_t
   static Task<void> write_all(std::shared_ptr<AsioConnection> self, std::shared_ptr<Session> session);
   Task<Result<void>> read_all(Session& session);
   Result<void> take_replies(Session& session);
+  Result<void> take_message(const Reply& reply);
   void give_up(Session& session, Error why);
   void note_away(const Error& error);
   [[nodiscard]] milliseconds next_backoff();
@@ -266,6 +267,7 @@ void AsioConnection::come_up(const std::shared_ptr<Session>& session) {
   }
   trouble_.reset();
   failures_ = 0;
+  if (!options_.channel.empty()) session->unsent = encode({"SUBSCRIBE", options_.channel});
   asio::co_spawn(executor_, write_all(shared_from_this(), session),
                  [](const std::exception_ptr& error) { PIXMILL_CHECK(error == nullptr); });
   for (const auto& callback : callbacks_) callback();
@@ -301,6 +303,10 @@ Result<void> AsioConnection::take_replies(Session& session) {
   while (!session.over) {
     PIXMILL_TRY(auto reply, session.reader.next());
     if (!reply) return {};
+    if (!options_.channel.empty()) {
+      PIXMILL_RETURN_IF_ERROR(take_message(*reply));
+      continue;
+    }
     if (session.pending.empty()) return fail(ErrorCode::kProtocol, "Redis answers what nobody asked");
     const auto pending = std::move(session.pending.front());
     session.pending.pop_front();
@@ -309,6 +315,18 @@ Result<void> AsioConnection::take_replies(Session& session) {
     pending->settle(std::move(*reply));
     if (has_moved) return fail(ErrorCode::kUnavailable, "This Redis has become a replica");
   }
+  return {};
+}
+
+// ["message", channel, text], and the answer to SUBSCRIBE.
+Result<void> AsioConnection::take_message(const Reply& reply) {
+  if (reply.is_error()) {
+    Error refused = error_of(reply);
+    refused.message = fmt::format("Redis refuses to let this user listen to {}", options_.channel);
+    return std::unexpected(std::move(refused));
+  }
+  const auto& words = reply.elements;
+  if (words.size() == 3 && words[0].text == "message" && options_.on_message) options_.on_message(words[2].text);
   return {};
 }
 

@@ -31,6 +31,10 @@ struct ConnectionOptions {
   std::size_t pending_max = 4'096;  // commands sent and not yet answered
   std::size_t unsent_bytes_max = 4u << 20;
   ReplyLimits replies;
+  // A channel to listen to, for which the connection is then alone: what is published there goes to on_message. "":
+  // none.
+  std::string channel = {};
+  std::function<void(const std::string& message)> on_message = nullptr;
 };
 
 class Connection {

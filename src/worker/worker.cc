@@ -10,6 +10,7 @@
 #include <exception>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/log.h"
@@ -319,7 +320,9 @@ void Worker::Impl::forget(const jobs::Lease& lease) {
 }
 
 void Worker::Impl::recorded(const std::vector<jobs::ItemOutcome>& outcomes, const jobs::FinishReport& report) {
+  std::set<JobId> moved;
   for (const auto& outcome : outcomes) {
+    if (const auto found = held.find(key_of(outcome.lease)); found != held.end()) moved.insert(found->second->item.job);
     forget(outcome.lease);
     if (std::ranges::find(report.fenced, outcome.lease) != report.fenced.end()) continue;
     const auto* failure = std::get_if<jobs::ItemFailure>(&outcome.result);
@@ -332,10 +335,12 @@ void Worker::Impl::recorded(const std::vector<jobs::ItemOutcome>& outcomes, cons
   for (const auto& lease : report.fenced) {
     log::warning("outcome_fenced", {{"job_no", lease.job_no}, {"item", lease.item}, {"token", lease.token}});
   }
+  if (options.on_moved) std::ranges::for_each(moved, options.on_moved);
   announce_finished(report.jobs_finished);
 }
 
 void Worker::Impl::announce_finished(const std::vector<JobId>& jobs) const {
+  if (options.on_moved) std::ranges::for_each(jobs, options.on_moved);
   if (!jobs.empty() && on_finished) on_finished(jobs);
 }
 

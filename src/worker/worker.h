@@ -32,6 +32,8 @@ struct WorkerOptions {
   // Asked before every claim, on the loop; an error keeps the worker from claiming for now, such as a disk that is
   // nearly full.
   std::function<Result<void>()> may_claim = nullptr;
+  // A result of this job was recorded, or it came to its end.
+  std::function<void(const JobId&)> on_moved = nullptr;
   // The store refuses every result for good: the process should say so and end; its leases bring the items back.
   std::function<void(const Error&)> on_broken_store = nullptr;
 };

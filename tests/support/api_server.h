@@ -14,6 +14,7 @@
 
 #include "api/api.h"
 #include "http/server.h"
+#include "jobs/progress_news.h"
 #include "jobs/sqlite_store.h"
 #include "storage/local_store.h"
 #include "tests/support/loop_thread.h"
@@ -69,6 +70,7 @@ class ApiServer {
 
   void stop() {
     if (!server) return;
+    loop.call([this] { return api->end_streams(), true; });
     loop.run(server->stop(milliseconds(2'000)));
     loop.run(api->stop());
     loop.stop();
@@ -138,6 +140,7 @@ class ApiServer {
   LoopThread loop;
   jobs::Stores sqlite;
   std::unique_ptr<jobs::Queue> queue;
+  std::unique_ptr<jobs::ProgressNews> progress = jobs::make_local_progress_news();
   std::unique_ptr<jobs::Ingest> ingest;
   std::unique_ptr<storage::BlobStore> blobs;
   std::unique_ptr<fetch::AddressPolicy> policy;
@@ -180,6 +183,7 @@ class ApiServer {
                         .clock = clock,
                         .metrics = metrics,
                         .engines = &engines,
+                        .progress = progress.get(),
                         .wake_deliverer = [this] { ++wakes; }};
     api = std::make_unique<api::Api>(loop.executor(), std::move(parts), options);
     std::filesystem::create_directories(options.spool_folder);

@@ -70,6 +70,12 @@ def memory_peak_bytes(pid):
     return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) * 1024
 
 
+def memory_bytes(pid):
+    """VmRSS: the memory that is resident now."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) * 1024
+
+
 def sample(exposition, name, **labels):
     """The sum of the samples of a metric in Prometheus's text form whose labels contain `labels`; None when there is none."""
     total = None

@@ -44,6 +44,8 @@ class RawHttpClient {
     PIXMILL_CHECK(::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
   }
   ~RawHttpClient() { close(); }
+  RawHttpClient(RawHttpClient&& other) noexcept
+      : fd_(std::exchange(other.fd_, -1)), pending_(std::move(other.pending_)) {}
   RawHttpClient(const RawHttpClient&) = delete;
   RawHttpClient& operator=(const RawHttpClient&) = delete;
 
@@ -94,6 +96,16 @@ class RawHttpClient {
     return read_response(head_only);
   }
 
+  // Everything up to and with `text`, or to the end of the connection.
+  std::string read_until(std::string_view text) {
+    while (pending_.find(text) == std::string::npos) {
+      if (!read_more()) return std::exchange(pending_, {});
+    }
+    const auto end = pending_.find(text) + text.size();
+    std::string found = pending_.substr(0, end);
+    pending_.erase(0, end);
+    return found;
+  }
   // Everything up to the end of the connection.
   std::string read_to_end() {
     while (read_more()) {

@@ -5,6 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 
+#include "jobs/progress_news.h"
 #include "redis/stream.h"
 #include "tests/conformance/queue_suite.h"
 #include "tests/support/redis_world.h"
@@ -266,6 +267,58 @@ TEST_F(RedisQueue, LeavesNothingBehindWhenItStops) {
         world_.ask(*connection, {"XINFO", "CONSUMERS", "{" + world_.prefix + ":hints}", "workers"}).elements;
     return std::ranges::none_of(members, [](const auto& member) { return member.elements.at(1).text == "b"; });
   }));
+}
+
+// A process: what it hears of the others is in `heard`.
+struct NewsOfAProcess {
+  NewsOfAProcess(testing::RedisWorld& world, const std::string& member) {
+    const std::string channel = world.prefix + ":progress";
+    news = jobs::make_redis_progress_news(world.io.get_executor(), world.connect(),
+                                          {.channel = channel, .member = member});
+    const auto before = world.options;
+    world.options.channel = channel;
+    world.options.on_message = [this](const std::string& message) { news->hear(message); };
+    world.connect();
+    world.options = before;
+    news->listen([this](const JobId& job) { heard.push_back(job); });
+  }
+  std::unique_ptr<jobs::RedisProgressNews> news;
+  std::vector<JobId> heard;
+};
+
+TEST(RedisProgressNews, TravelToTheOtherProcesses) {
+  testing::RedisWorld world;
+  NewsOfAProcess a(world, "a"), b(world, "b");
+  const JobId one{Uuid::random()}, two{Uuid::random()};
+  // A subscription is there some time after its connection.
+  ASSERT_TRUE(world.run_until([&] {
+    if (b.heard.empty()) a.news->tell(one);
+    return !b.heard.empty();
+  }));
+  EXPECT_EQ(b.heard.back(), one);
+  for (const auto& job : a.heard) EXPECT_EQ(job, one) << "at once, and not again from Redis";
+  a.heard.clear();
+  b.news->tell(two);
+  ASSERT_TRUE(world.run_until([&] { return !a.heard.empty(); }));
+  EXPECT_EQ(a.heard.back(), two);
+  b.heard.clear();
+  b.news->hear("a nonsense " + one.text() + " more");
+  EXPECT_EQ(b.heard, std::vector<JobId>(1, one));
+  a.news->stop();
+  b.news->stop();
+}
+
+TEST(RedisConnectionThatListens, IsRefusedToAUserWithoutTheRight) {
+  testing::RedisWorld world;
+  auto& admin = *world.connect();
+  world.ask(admin, {"ACL", "SETUSER", world.prefix, "on", ">secret", "~*", "resetchannels", "+@all"});
+  world.options.endpoint.username = world.prefix;
+  world.options.endpoint.password = "secret";
+  world.options.channel = "not:allowed";
+  const auto refused = world.connect(false);
+  ASSERT_TRUE(world.run_until([&] { return refused->trouble().has_value(); }));
+  EXPECT_EQ(refused->trouble()->message, "Redis refuses to let this user listen to not:allowed");
+  world.ask(admin, {"ACL", "DELUSER", world.prefix});
 }
 
 }  // namespace
