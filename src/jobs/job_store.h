@@ -99,7 +99,7 @@ class JobStore {
   // A terminal job stays as it is (and is returned). Errors: kNotFound.
   [[nodiscard]] virtual Task<Result<Job>> cancel(JobId job) = 0;
   // Opens generation g+1 of failed items. Errors: kNotFound, kConflict when the job is not terminal, was cancelled or
-  // rejected (which is final), or has none of them.
+  // rejected (which is final), or has none of them; kUnavailable while a sweep removes files of it (jobs/upkeep.h).
   [[nodiscard]] virtual Task<Result<Job>> retry(JobId job, RetryFilter filter) = 0;
 
   // What is sent with the job's fetches from now on, in place of what was. Durable. Errors: kNotFound.

@@ -55,6 +55,7 @@ Result<bool> Writer::retry(const JobId& id, const RetryFilter& filter) {
   return transact(Durability::kDurable, [&]() -> Result<bool> {
     PIXMILL_TRY(const auto stored, load_job(session_, id, Lock::kForUpdate));
     PIXMILL_RETURN_IF_ERROR(check_retryable(stored.job.state));
+    PIXMILL_RETURN_IF_ERROR(check_not_swept(stored.job_no));
     bool has_some = stored.job.failed > 0;
     if (!filter.error_code.empty()) {
       PIXMILL_TRY(const auto counted,

@@ -90,6 +90,8 @@ Result<FinishReport> Writer::finish(const std::vector<ItemOutcome>& outcomes) {
     PIXMILL_RETURN_IF_ERROR(wake_followers(held));
     PIXMILL_RETURN_IF_ERROR(count_failures(held.failures));
     PIXMILL_RETURN_IF_ERROR(count(changes, report.jobs_finished));
+    // What they stored lies there without a row.
+    PIXMILL_RETURN_IF_ERROR(note_fenced(report.fenced));
     return report;
   });
 }
@@ -221,6 +223,7 @@ Result<void> Writer::end_if_done(std::int64_t job_no, Finished& finished) {
   PIXMILL_TRY([[maybe_unused]] const auto ended,
               run(session_, kEndJob, Params().add(job_no).add(to_text(job.state)).add(to_unix_ms(*job.finished_at))));
   PIXMILL_RETURN_IF_ERROR(write_event(job_no, job));
+  PIXMILL_RETURN_IF_ERROR(note_reviews({job_no}));
   finished.push_back(job.id);
   return {};
 }

@@ -20,11 +20,13 @@
 #include "jobs/job_store.h"
 #include "jobs/model.h"
 #include "jobs/outbox.h"
+#include "jobs/postgres_checks.h"
 #include "jobs/postgres_statements.h"
 #include "jobs/postgres_store.h"
 #include "jobs/recipe_store.h"
 #include "jobs/stored_rows.h"
 #include "jobs/stored_values.h"
+#include "jobs/upkeep.h"
 
 namespace pixmill::jobs::postgres {
 
@@ -96,6 +98,21 @@ class Writer {
   [[nodiscard]] Result<RecipeSaved> save_recipe(const std::string& name, const std::string& text);
   [[nodiscard]] Result<void> remove_recipe(const std::string& name);
 
+  // postgres_upkeep.cc
+  [[nodiscard]] Result<bool> lead();
+  [[nodiscard]] Result<std::vector<Violation>> violations(Invariant invariant, const CheckRange& range);
+  [[nodiscard]] Result<JobRecord> record(const JobId& id);
+  [[nodiscard]] Result<JobTotals> item_totals(const CheckRange& range);
+  [[nodiscard]] Result<JobTotals> row_totals(const CheckRange& range);
+  [[nodiscard]] Result<std::map<std::string, std::uint64_t>> failure_counts(std::int64_t job_no);
+  [[nodiscard]] Result<std::int64_t> jobs_after(std::int64_t after, std::uint32_t count);
+  [[nodiscard]] Result<std::vector<Review>> due_reviews(TimePoint until, std::uint32_t limit);
+  [[nodiscard]] Result<bool> repair(const Violation& violation);
+  [[nodiscard]] Result<bool> correct(const JobRecord& record, const JobTotals& truth);
+  [[nodiscard]] Result<void> end_review(const Review& review);
+  [[nodiscard]] Result<bool> begin_sweep(const JobRecord& record);
+  [[nodiscard]] Result<void> end_sweep(const JobRecord& record);
+
  private:
   struct Chunk;
   struct Held;
@@ -151,6 +168,22 @@ class Writer {
   [[nodiscard]] Result<void> count(const Changes& changes, Finished& finished);
   [[nodiscard]] Result<void> end_if_done(std::int64_t job_no, Finished& finished);
   [[nodiscard]] Result<void> write_event(std::int64_t job_no, const Job& job);
+
+  // postgres_upkeep.cc
+  [[nodiscard]] Result<bool> repair_now(const Violation& violation);
+  [[nodiscard]] Result<bool> repair_job(const Violation& violation);
+  [[nodiscard]] Result<bool> end_stalled(std::int64_t job_no);
+  [[nodiscard]] Result<bool> recount(std::int64_t job_no);
+  [[nodiscard]] Result<bool> recount_and_end(std::int64_t job_no);
+  [[nodiscard]] Result<bool> settle_open_items(std::int64_t job_no);
+  [[nodiscard]] Result<bool> write_missing_event(std::int64_t job_no);
+  [[nodiscard]] Result<bool> write_missing_delivery(const Violation& violation);
+  [[nodiscard]] Result<void> correct_failures(std::int64_t job_no, const JobTotals& truth);
+  // Those of them that have ended. After everything else: nobody holds a review and wants a job.
+  [[nodiscard]] Result<void> note_reviews(const std::vector<std::int64_t>& jobs);
+  [[nodiscard]] Result<void> note_fenced(const std::vector<Lease>& fenced);
+  // Errors: kUnavailable while files of the job are being removed.
+  [[nodiscard]] Result<void> check_not_swept(std::int64_t job_no);
 
   // postgres_control.cc
   [[nodiscard]] Result<std::int64_t> cancel_pending(std::int64_t job_no, Finished& finished);

@@ -11,6 +11,7 @@
 #include <regex>
 
 #include "base/text.h"
+#include "jobs/postgres_checks.h"
 #include "jobs/postgres_statements.h"
 #include "jobs/postgres_store.h"
 #include "tests/support/manual_clock.h"
@@ -66,7 +67,38 @@ constexpr Named kLargeStatements[] = {PLAN(kLeaders),
                                       PLAN(kServeJobs),
                                       PLAN(kCountChanges),
                                       PLAN(kJobByDigest),
-                                      PLAN(kJobsInStateBefore)};
+                                      PLAN(kJobsInStateBefore),
+                                      PLAN(kStalledJobs),
+                                      PLAN(kLeasedCounts),
+                                      PLAN(kPendingCounts),
+                                      PLAN(kLeasesOfEndedJobs),
+                                      PLAN(kOverdueLeases),
+                                      PLAN(kHungJobs),
+                                      PLAN(kStrayReopenings),
+                                      PLAN(kOverdueDeliveries),
+                                      PLAN(kOpenItemsOfEndedJobs),
+                                      PLAN(kEndsWithoutEvent),
+                                      PLAN(kEventsWithoutDelivery),
+                                      PLAN(kEarlyEvents),
+                                      PLAN(kMissingOutputs),
+                                      PLAN(kStrayOutputs),
+                                      PLAN(kItemRecords),
+                                      PLAN(kStuckFollowers),
+                                      PLAN(kItemsWithoutRow),
+                                      PLAN(kRowsWithoutItems),
+                                      PLAN(kSharedKeys),
+                                      PLAN(kItemTotals),
+                                      PLAN(kFailureTotals),
+                                      PLAN(kRowTotals),
+                                      PLAN(kLastJobAfter),
+                                      PLAN(kSettleOpenItems),
+                                      PLAN(kEndOverdueLease),
+                                      PLAN(kWakeWaiting),
+                                      PLAN(kWakeFollower),
+                                      PLAN(kDateDelivery),
+                                      PLAN(kTerminalEvent),
+                                      PLAN(kAddMissingDelivery),
+                                      PLAN(kForgetStrayOutputs)};
 
 // One item in a hundred is pending, and as many have just been taken: their index entries are dead and not yet cleaned.
 constexpr const char* kFill =
@@ -153,6 +185,8 @@ class PostgresPlans : public ::testing::Test {
       if (!std::regex_search(plan[i], found, index)) continue;
       scans.indexes.push_back(found[1].str());
       const bool has_condition = i + 1 < plan.size() && plan[i + 1].starts_with("Index Cond");
+      // These two are nearly always empty.
+      if (found[2].str() == "reopenings" || found[2].str() == "leaders_due") continue;
       if (!has_condition && !found[2].str().starts_with("job")) scans.whole.push_back(plan[i]);
     }
     return scans;

@@ -26,6 +26,15 @@ db::pg::SessionOptions reading_options(const PostgresOptions& options) {
   return session;
 }
 
+// A recount of a job of many millions of items, after something broke, takes its time.
+constexpr milliseconds kUpkeepStatementTimeout{300'000};
+
+db::pg::SessionOptions upkeep_options(const PostgresOptions& options) {
+  auto session = session_options(options, "upkeep");
+  session.connect.statement_timeout = kUpkeepStatementTimeout;
+  return session;
+}
+
 }  // namespace
 
 namespace postgres {
@@ -36,7 +45,8 @@ class Threads {
   Threads(const Clock& clock, const PostgresOptions& options)
       : intake_(clock, session_options(options, "intake"), stop_, options),
         work_(clock, session_options(options, "work"), stop_, options),
-        reader_(reading_options(options), stop_, options) {}
+        reader_(reading_options(options), stop_, options),
+        upkeep_(clock, upkeep_options(options), stop_, options) {}
   // A verb that waits for an absent server must not hold up the end of the process.
   ~Threads() { stop_.stop(); }
   Threads(const Threads&) = delete;
@@ -54,6 +64,15 @@ class Threads {
   auto read(Work work) {
     return reader_thread_.run([this, work = std::move(work)]() mutable { return work(reader_); });
   }
+  // Sums and repairs hold up nobody. It connects with the first of them.
+  template <class Work>
+  auto look(Work work) {
+    return upkeep_thread_.run([this, work = std::move(work)]() mutable { return work(upkeep_); });
+  }
+  template <class Work>
+  auto mend(Work work) {
+    return look(std::move(work));
+  }
   [[nodiscard]] Result<std::vector<ClaimedItem>> start() { return work_.start(); }
 
  private:
@@ -62,9 +81,11 @@ class Threads {
   Writer intake_;
   Writer work_;
   Reader reader_;
+  Writer upkeep_;
   BlockingThread intake_thread_{"pg-intake"};
   BlockingThread work_thread_{"pg-work"};
   BlockingThread reader_thread_{"pg-read"};
+  BlockingThread upkeep_thread_{"pg-upkeep"};
 };
 
 }  // namespace postgres
@@ -79,6 +100,7 @@ constexpr const char* kKeyCheck = "master_key_check";
 constexpr const char* kKeyCheckValue = "pixmill";
 
 Result<void> check_master_key(const Clock& clock, const PostgresOptions& options) {
+  if (options.master_key.empty()) return {};
   const auto agreed = agree_on_setting(options, clock, kKeyCheck, kKeyCheckValue, false);
   if (agreed) return {};
   if (agreed.error().code != ErrorCode::kInvalidArgument) return std::unexpected(agreed.error());
@@ -114,6 +136,7 @@ Result<Stores> open_postgres_store(const Clock& clock, PostgresOptions options) 
   auto store = std::make_unique<ThreadedStore<postgres::Threads>>(std::move(threads));
   opened.outbox = store.get();
   opened.recipes = store.get();
+  opened.upkeep = store.get();
   opened.jobs = std::move(store);
   return opened;
 }

@@ -22,7 +22,8 @@ namespace pixmill::jobs {
 
 struct PostgresOptions {
   db::pg::ConnectOptions connect;
-  std::string master_key;  // 32 bytes; seals jobs' headers; the same for every process on one database
+  // 32 bytes; seals jobs' headers; the same for every process on one database. "" for commands that seal nothing.
+  std::string master_key;
   EventBody event_body;
   // Names the data folder that this process holds, so that it finds what its predecessor there was doing: tables that
   // it was reading in (unfinished_ingests() gives those alone) and leases. "" for none.

@@ -7,6 +7,7 @@
 #include "tests/conformance/job_store_suite.h"
 #include "tests/conformance/outbox_suite.h"
 #include "tests/conformance/recipe_suite.h"
+#include "tests/conformance/upkeep_suite.h"
 #include "tests/support/postgres_for_tests.h"
 
 namespace pixmill::jobs {
@@ -32,6 +33,8 @@ class PostgresUnderTest final : public conformance::StoreUnderTest {
   JobStore& jobs() override { return *store_.jobs; }
   Outbox& outbox() override { return *store_.outbox; }
   RecipeStore& recipes() override { return *store_.recipes; }
+  Upkeep& upkeep() override { return *store_.upkeep; }
+  void execute(const std::string& sql) override { testing::execute_sql(sql); }
   void reopen() override {
     store_ = {};
     open();
@@ -202,3 +205,4 @@ TEST_F(PostgresProcesses, AnOlderOrMissingSchemaIsSaidWhereNobodyMigrates) {
 PIXMILL_INSTANTIATE_JOB_STORE_SUITE(Postgres, pixmill::jobs::kPostgres)
 PIXMILL_INSTANTIATE_OUTBOX_SUITE(Postgres, pixmill::jobs::kPostgres)
 PIXMILL_INSTANTIATE_RECIPE_STORE_SUITE(Postgres, pixmill::jobs::kPostgres)
+PIXMILL_INSTANTIATE_UPKEEP_SUITE(Postgres, pixmill::jobs::kPostgres)

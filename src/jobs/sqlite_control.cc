@@ -57,6 +57,7 @@ Result<bool> Writer::retry(const JobId& id, const RetryFilter& filter) {
     PIXMILL_TRY(auto stored, load_job(database_, id));
     const auto& job = stored.job;
     PIXMILL_RETURN_IF_ERROR(check_retryable(job.state));
+    PIXMILL_RETURN_IF_ERROR(check_not_swept(stored.job_no));
     bool has_some = job.failed > 0;
     if (!filter.error_code.empty()) {
       auto& counted = database_.prepare(kFailureCount).bind(stored.job_no).bind(filter.error_code);

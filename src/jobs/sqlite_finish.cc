@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "jobs/sqlite_internal.h"
 
@@ -26,6 +27,10 @@ Result<FinishReport> Writer::finish(const std::vector<ItemOutcome>& outcomes) {
       PIXMILL_RETURN_IF_ERROR(count(job_no, entry.change));
       PIXMILL_RETURN_IF_ERROR(end_if_done(job_no, report.jobs_finished));
     }
+    // What they stored lies there without a row.
+    std::set<std::int64_t> fenced;
+    for (const auto& lease : report.fenced) fenced.insert(lease.job_no);
+    for (const auto job_no : fenced) PIXMILL_RETURN_IF_ERROR(note_review(job_no));
     return report;
   });
 }
@@ -174,6 +179,7 @@ Result<void> Writer::end_if_done(std::int64_t job_no, Finished& finished) {
               run(database_.prepare(kEndJob).bind(job_no).bind(to_text(job.state)).bind(to_unix_ms(*job.finished_at))));
   PIXMILL_TRY([[maybe_unused]] const auto forgotten, run(database_.prepare(kForgetLeaders).bind(job_no)));
   PIXMILL_RETURN_IF_ERROR(write_event(job_no, job));
+  PIXMILL_RETURN_IF_ERROR(note_review(job_no));
   finished.push_back(job.id);
   return {};
 }

@@ -20,11 +20,13 @@
 #include "jobs/model.h"
 #include "jobs/outbox.h"
 #include "jobs/recipe_store.h"
+#include "jobs/sqlite_checks.h"
 #include "jobs/sqlite_recipes.h"
 #include "jobs/sqlite_statements.h"
 #include "jobs/sqlite_store.h"
 #include "jobs/stored_rows.h"
 #include "jobs/stored_values.h"
+#include "jobs/upkeep.h"
 
 namespace pixmill::jobs::sqlite {
 
@@ -89,6 +91,13 @@ class Writer {
   [[nodiscard]] Result<RecipeSaved> save_recipe(const std::string& name, const std::string& text);
   [[nodiscard]] Result<void> remove_recipe(const std::string& name);
 
+  // sqlite_upkeep.cc
+  [[nodiscard]] Result<bool> repair(const Violation& violation);
+  [[nodiscard]] Result<bool> correct(const JobRecord& record, const JobTotals& truth);
+  [[nodiscard]] Result<void> end_review(const Review& review);
+  [[nodiscard]] Result<bool> begin_sweep(const JobRecord& record);
+  [[nodiscard]] Result<void> end_sweep(const JobRecord& record);
+
  private:
   struct Batch;
   // jobs_finished of the transaction under way.
@@ -139,6 +148,21 @@ class Writer {
   [[nodiscard]] Result<void> end_if_done(std::int64_t job_no, Finished& finished);
   [[nodiscard]] Result<void> write_event(std::int64_t job_no, const Job& job);
 
+  // sqlite_upkeep.cc
+  [[nodiscard]] Result<bool> repair_now(const Violation& violation);
+  [[nodiscard]] Result<bool> repair_job(const Violation& violation);
+  [[nodiscard]] Result<bool> end_stalled(std::int64_t job_no);
+  [[nodiscard]] Result<bool> recount(std::int64_t job_no);
+  [[nodiscard]] Result<bool> recount_and_end(std::int64_t job_no);
+  [[nodiscard]] Result<bool> settle_open_items(std::int64_t job_no);
+  [[nodiscard]] Result<bool> write_missing_event(std::int64_t job_no);
+  [[nodiscard]] Result<bool> write_missing_delivery(const Violation& violation);
+  [[nodiscard]] Result<void> correct_failures(const StoredJob& stored, const JobTotals& truth);
+  // When it has ended.
+  [[nodiscard]] Result<void> note_review(std::int64_t job_no);
+  // Errors: kUnavailable while files of the job are being removed.
+  [[nodiscard]] Result<void> check_not_swept(std::int64_t job_no);
+
   // sqlite_control.cc
   [[nodiscard]] Result<std::int64_t> cancel_pending(std::int64_t job_no);
   [[nodiscard]] Result<bool> reopen_chunk(std::int64_t job_no, Finished& finished);
@@ -157,8 +181,8 @@ class Writer {
 
 class Reader {
  public:
-  Reader(db::Database database, std::string master_key)
-      : database_(std::move(database)), master_key_(std::move(master_key)) {}
+  Reader(db::Database database, std::string master_key, const Clock& clock)
+      : database_(std::move(database)), master_key_(std::move(master_key)), clock_(clock) {}
 
   [[nodiscard]] Result<Job> job(const JobId& id);
   [[nodiscard]] Result<std::vector<OriginHeader>> headers(const JobId& id);
@@ -177,15 +201,27 @@ class Reader {
   [[nodiscard]] Result<std::optional<std::string>> setting(const std::string& name);
   [[nodiscard]] Result<std::vector<SavedRecipe>> saved_recipes();
 
+  // sqlite_upkeep.cc
+  [[nodiscard]] static Result<bool> lead() { return true; }  // nobody else has the file
+  [[nodiscard]] Result<std::vector<Violation>> violations(Invariant invariant, const CheckRange& range);
+  [[nodiscard]] Result<JobRecord> record(const JobId& id);
+  [[nodiscard]] Result<JobTotals> item_totals(const CheckRange& range);
+  [[nodiscard]] Result<JobTotals> row_totals(const CheckRange& range);
+  [[nodiscard]] Result<std::map<std::string, std::uint64_t>> failure_counts(std::int64_t job_no);
+  [[nodiscard]] Result<std::int64_t> jobs_after(std::int64_t after, std::uint32_t count);
+  [[nodiscard]] Result<std::vector<Review>> due_reviews(TimePoint until, std::uint32_t limit);
+
  private:
   template <class Work>
   std::invoke_result_t<Work&> snapshot(Work work);
+  [[nodiscard]] db::Statement& bind_check(Invariant invariant, const CheckRange& range);
   [[nodiscard]] Result<std::vector<std::uint64_t>> items_in_state(std::int64_t job_no, const ItemQuery& query);
   [[nodiscard]] Result<std::vector<std::uint64_t>> items_with_error(std::int64_t job_no, const ItemQuery& query);
   [[nodiscard]] Result<std::uint64_t> count_matching(const StoredJob& stored, const ItemQuery& query);
 
   db::Database database_;
   std::string master_key_;
+  const Clock& clock_;
 };
 
 // BEGIN IMMEDIATE … COMMIT around `work`. A transaction that ended a job is brought to the disk before its end is told.

@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "db/sqlite.h"
+#include "jobs/sqlite_checks.h"
 #include "jobs/sqlite_statements.h"
 #include "jobs/sqlite_store.h"
 #include "tests/support/manual_clock.h"
@@ -123,6 +124,49 @@ constexpr Named kStatements[] = {
     PLAN(kAttemptsOfDelivery),
     PLAN(kSetting),
     PLAN(kSetSetting),
+    PLAN(kStalledJobs),
+    PLAN(kLeasedCounts),
+    PLAN(kPendingCounts),
+    PLAN(kLeasesOfEndedJobs),
+    PLAN(kOverdueLeases),
+    PLAN(kHungJobs),
+    PLAN(kStrayReopenings),
+    PLAN(kOverdueDeliveries),
+    PLAN(kOpenItemsOfEndedJobs),
+    PLAN(kEndsWithoutEvent),
+    PLAN(kEventsWithoutDelivery),
+    PLAN(kEarlyEvents),
+    PLAN(kMissingOutputs),
+    PLAN(kStrayOutputs),
+    PLAN(kItemRecords),
+    PLAN(kStuckFollowers),
+    PLAN(kItemsWithoutRow),
+    PLAN(kRowsWithoutItems),
+    PLAN(kSharedKeys),
+    PLAN(kItemTotals),
+    PLAN(kFailureTotals),
+    PLAN(kRowTotals),
+    PLAN(kLastJobAfter),
+    PLAN(kCountItemsInState),
+    PLAN(kSetCounts),
+    PLAN(kSettleOpenItems),
+    PLAN(kEndOverdueLease),
+    PLAN(kWakeWaiting),
+    PLAN(kWakeFollower),
+    PLAN(kForgetStrayReopening),
+    PLAN(kDateDelivery),
+    PLAN(kTerminalEvent),
+    PLAN(kAddMissingDelivery),
+    PLAN(kForgetStrayOutputs),
+    PLAN(kCorrectCounters),
+    PLAN(kSetFailureCount),
+    PLAN(kForgetFailureCount),
+    PLAN(kNoteReview),
+    PLAN(kDueReviews),
+    PLAN(kEndReview),
+    PLAN(kBeginSweep),
+    PLAN(kEndSweep),
+    PLAN(kIsSwept),
 };
 #undef PLAN
 
@@ -140,6 +184,10 @@ const std::map<std::string_view, std::string> kAllowed = {
     {"kPing", "SCAN jobs USING COVERING INDEX sqlite_autoindex_jobs_1"},       // its first row
     {"kNextDelivery", "SCAN deliveries USING COVERING INDEX deliveries_due"},  // up to the first that is not held
     {"kMeasureRecipes", "SCAN recipes"},                                       // bounded: kSavedRecipesMax
+    {"kLeasesOfEndedJobs", "SCAN i USING INDEX items_leased"},                 // what is in flight
+    {"kOverdueLeases", "SCAN i USING INDEX items_leased"},                     // likewise
+    {"kFailureTotals", "USE TEMP B-TREE FOR GROUP BY"},                        // about a dozen codes, of one slice
+    {"kDueReviews", "SCAN r USING INDEX reviews_due"},                         // jobs that ended a moment ago
     {"kSavedRecipes", "SCAN recipes"},                                         // likewise
     {"kOpenDeliveries", "SCAN deliveries USING COVERING INDEX deliveries_due"},
 };
@@ -172,7 +220,7 @@ bool is_walk(const std::string& step) {
   if (step.starts_with("SCAN json_each") || step == "SCAN due") return false;  // a claim's few parameters and results
   // A search without a bound is a walk in disguise.
   return step.starts_with("SCAN") || step.find("TEMP B-TREE") != std::string::npos ||
-         (step.starts_with("SEARCH") && !step.ends_with(")"));
+         (step.starts_with("SEARCH") && !step.ends_with(")") && !step.ends_with(") LEFT-JOIN"));
 }
 
 TEST_F(SqlitePlans, WalkNothingThatGrowsWithThePictures) {
@@ -185,15 +233,20 @@ TEST_F(SqlitePlans, WalkNothingThatGrowsWithThePictures) {
   }
 }
 
-TEST_F(SqlitePlans, KnowEveryStatement) {
-  const auto header = std::filesystem::path(__FILE__).parent_path() / "sqlite_statements.h";
-  std::ifstream file(header);
+std::vector<std::string> declared_in(const std::string& name) {
+  std::ifstream file(std::filesystem::path(__FILE__).parent_path() / name);
   const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   const std::regex declaration("inline constexpr std::string_view (k[A-Za-z]+)");
   std::vector<std::string> declared;
   for (std::sregex_iterator it(text.begin(), text.end(), declaration), end; it != end; ++it) {
     declared.push_back((*it)[1].str());
   }
+  return declared;
+}
+
+TEST_F(SqlitePlans, KnowEveryStatement) {
+  auto declared = declared_in("sqlite_statements.h");
+  for (auto& name : declared_in("sqlite_checks.h")) declared.push_back(std::move(name));
   std::vector<std::string> known;
   for (const auto& statement : kStatements) known.emplace_back(statement.name);
   EXPECT_THAT(known, ::testing::UnorderedElementsAreArray(declared));

@@ -9,8 +9,6 @@
 
 namespace pixmill::jobs::sqlite {
 
-#define PIXMILL_ACTIVE_STATES "('ingesting', 'running', 'paused', 'cancelling')"
-
 // --- A job by itself ---
 inline constexpr std::string_view kJobNumber = "SELECT job_no FROM jobs WHERE id = ?1";
 inline constexpr std::string_view kJobById = "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE id = ?1";

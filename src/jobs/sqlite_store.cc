@@ -28,6 +28,14 @@ class Threads {
     return intake(std::move(work));
   }
   template <class Work>
+  auto mend(Work work) {
+    return intake(std::move(work));
+  }
+  template <class Work>
+  auto look(Work work) {
+    return read(std::move(work));
+  }
+  template <class Work>
   auto read(Work work) {
     return reader_thread_.run([reader = reader_.get(), work = std::move(work)]() mutable { return work(*reader); });
   }
@@ -124,11 +132,12 @@ Result<Stores> open_sqlite_store(const Clock& clock, SqliteOptions options) {
   Stores opened;
   PIXMILL_TRY(opened.interrupted, writer->start());
   PIXMILL_TRY(auto reading, db::Database::open(path, db::OpenMode::kReader));
-  auto threads =
-      std::make_unique<sqlite::Threads>(std::move(writer), std::make_unique<Reader>(std::move(reading), master_key));
+  auto threads = std::make_unique<sqlite::Threads>(std::move(writer),
+                                                   std::make_unique<Reader>(std::move(reading), master_key, clock));
   auto store = std::make_unique<ThreadedStore<sqlite::Threads>>(std::move(threads));
   opened.outbox = store.get();
   opened.recipes = store.get();
+  opened.upkeep = store.get();
   opened.jobs = std::move(store);
   return opened;
 }

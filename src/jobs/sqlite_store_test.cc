@@ -13,6 +13,7 @@
 #include "tests/conformance/job_store_suite.h"
 #include "tests/conformance/outbox_suite.h"
 #include "tests/conformance/recipe_suite.h"
+#include "tests/conformance/upkeep_suite.h"
 #include "tests/support/temp_folder.h"
 
 namespace pixmill::jobs {
@@ -55,6 +56,11 @@ class SqliteUnderTest final : public conformance::StoreUnderTest {
   JobStore& jobs() override { return *store_.jobs; }
   Outbox& outbox() override { return *store_.outbox; }
   RecipeStore& recipes() override { return *store_.recipes; }
+  Upkeep& upkeep() override { return *store_.upkeep; }
+  void execute(const std::string& sql) override {
+    auto beside = db::Database::open(folder_.file("pixmill.db"), db::OpenMode::kWriter);
+    PIXMILL_CHECK(beside && beside->execute(sql));
+  }
   void reopen() override {
     store_ = {};
     open();
@@ -491,3 +497,4 @@ TEST_F(SqliteFiles, ABrokenInvariantStopsTheTransaction) {
 PIXMILL_INSTANTIATE_JOB_STORE_SUITE(Embedded, pixmill::jobs::kSqlite)
 PIXMILL_INSTANTIATE_OUTBOX_SUITE(Embedded, pixmill::jobs::kSqlite)
 PIXMILL_INSTANTIATE_RECIPE_STORE_SUITE(Embedded, pixmill::jobs::kSqlite)
+PIXMILL_INSTANTIATE_UPKEEP_SUITE(Embedded, pixmill::jobs::kSqlite)

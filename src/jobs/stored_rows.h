@@ -25,6 +25,13 @@ namespace pixmill::jobs {
 inline constexpr int kItemRecipeColumn = 17;
 #define PIXMILL_OUTPUT_COLUMNS "item, rendition, key, bytes, width_px, height_px, format, quality, sha256, note"
 
+// Of jobs: those under way, and those that are not.
+#define PIXMILL_ACTIVE_STATES "('ingesting', 'running', 'paused', 'cancelling')"
+#define PIXMILL_ENDED_STATES "('completed', 'completed_with_errors', 'failed', 'cancelled', 'rejected')"
+// Of items: those with work to come, and those with a result.
+#define PIXMILL_OPEN_STATES "('pending', 'leased')"
+#define PIXMILL_KEPT_STATES "('succeeded', 'unchanged')"
+
 template <class T, class Row>
 std::optional<T> optional_integer(const Row& row, int column) {
   if (row.is_null(column)) return std::nullopt;

@@ -41,6 +41,11 @@ std::string to_json(const std::vector<std::string>& texts) {
   return result + ']';
 }
 
+std::unexpected<Error> job_is_swept() {
+  return fail(ErrorCode::kUnavailable,
+              "Files of this job that no image names are being removed. Try again in a few seconds.");
+}
+
 std::unexpected<Error> broken_row(std::string_view what) {
   return fail(ErrorCode::kInternal, "The database holds a value that Pixmill did not write.", std::string(what));
 }

@@ -53,8 +53,14 @@ inline constexpr milliseconds kStrandedAfter = std::chrono::hours(48);
 [[nodiscard]] Result<std::vector<OriginHeader>> unseal_headers(std::string_view master_key, const JobId& job,
                                                                std::string_view sealed);
 [[nodiscard]] std::unexpected<Error> no_such_job();
+// kUnavailable, in words for whoever retries the job.
+[[nodiscard]] std::unexpected<Error> job_is_swept();
 // kInternal: somebody else wrote into the database.
 [[nodiscard]] std::unexpected<Error> broken_row(std::string_view what);
+
+// What an open item of a job that has ended is told to have failed for.
+inline constexpr std::string_view kLeftOpenMessage =
+    "Its job ended without a result for this image. Retry it: the job's other results are not touched.";
 
 struct StoredJob {
   std::int64_t job_no = 0;

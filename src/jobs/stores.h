@@ -9,6 +9,7 @@
 #include "jobs/job_store.h"
 #include "jobs/outbox.h"
 #include "jobs/recipe_store.h"
+#include "jobs/upkeep.h"
 
 namespace pixmill::jobs {
 
@@ -22,6 +23,7 @@ struct Stores {
   std::unique_ptr<JobStore> jobs;
   Outbox* outbox = nullptr;        // the same object
   RecipeStore* recipes = nullptr;  // likewise
+  Upkeep* upkeep = nullptr;        // likewise
   // Items that were leased when the previous process on this data folder died. Holding the folder's lock proves that it
   // no longer lives, so their leases were released at opening; their blobs may lie in the store without a row.
   std::vector<ClaimedItem> interrupted;

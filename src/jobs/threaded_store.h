@@ -1,9 +1,11 @@
 // The verbs of a store, put on its threads: each is a plain function that returns the thread's task, whose work is a
 // named closure that owns its arguments. Threads has intake(work), work(work) and read(work), which run work(Writer&)
-// or work(Reader&) on a thread of its own. Private to src/jobs/{sqlite,postgres}_store.cc.
+// or work(Reader&) on a thread of its own; and look(work) and mend(work) for what Upkeep reads and writes. Private to
+// src/jobs/{sqlite,postgres}_store.cc.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,11 +18,12 @@
 #include "jobs/outbox.h"
 #include "jobs/recipe_store.h"
 #include "jobs/stored_values.h"
+#include "jobs/upkeep.h"
 
 namespace pixmill::jobs {
 
 template <class Threads>
-class ThreadedStore final : public JobStore, public Outbox, public RecipeStore {
+class ThreadedStore final : public JobStore, public Outbox, public RecipeStore, public Upkeep {
  public:
   explicit ThreadedStore(std::unique_ptr<Threads> threads) : threads_(std::move(threads)) {}
 
@@ -135,6 +138,47 @@ class ThreadedStore final : public JobStore, public Outbox, public RecipeStore {
   }
   Task<Result<std::vector<SavedRecipe>>> saved_recipes() override {
     return threads_->read([](auto& reader) { return reader.saved_recipes(); });
+  }
+
+  Task<Result<bool>> lead() override {
+    return threads_->look([](auto& looker) { return looker.lead(); });
+  }
+  Task<Result<std::vector<Violation>>> violations(Invariant invariant, CheckRange range) override {
+    return threads_->look([invariant, range](auto& looker) { return looker.violations(invariant, range); });
+  }
+  Task<Result<bool>> repair(Violation violation) override {
+    return threads_->mend([violation = std::move(violation)](auto& mender) { return mender.repair(violation); });
+  }
+  Task<Result<JobRecord>> record(JobId job) override {
+    return threads_->look([job](auto& looker) { return looker.record(job); });
+  }
+  Task<Result<JobTotals>> item_totals(CheckRange range) override {
+    return threads_->look([range](auto& looker) { return looker.item_totals(range); });
+  }
+  Task<Result<JobTotals>> row_totals(CheckRange range) override {
+    return threads_->look([range](auto& looker) { return looker.row_totals(range); });
+  }
+  Task<Result<std::map<std::string, std::uint64_t>>> failure_counts(std::int64_t job_no) override {
+    return threads_->look([job_no](auto& looker) { return looker.failure_counts(job_no); });
+  }
+  Task<Result<bool>> correct(JobRecord record, JobTotals truth) override {
+    return threads_->mend(
+        [record = std::move(record), truth = std::move(truth)](auto& mender) { return mender.correct(record, truth); });
+  }
+  Task<Result<std::int64_t>> jobs_after(std::int64_t after, std::uint32_t count) override {
+    return threads_->look([after, count](auto& looker) { return looker.jobs_after(after, count); });
+  }
+  Task<Result<std::vector<Review>>> due_reviews(TimePoint until, std::uint32_t limit) override {
+    return threads_->look([until, limit](auto& looker) { return looker.due_reviews(until, limit); });
+  }
+  Task<Result<void>> end_review(Review review) override {
+    return threads_->mend([review = std::move(review)](auto& mender) { return mender.end_review(review); });
+  }
+  Task<Result<bool>> begin_sweep(JobRecord record) override {
+    return threads_->mend([record = std::move(record)](auto& mender) { return mender.begin_sweep(record); });
+  }
+  Task<Result<void>> end_sweep(JobRecord record) override {
+    return threads_->mend([record = std::move(record)](auto& mender) { return mender.end_sweep(record); });
   }
 
  private:

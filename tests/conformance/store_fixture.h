@@ -16,6 +16,7 @@
 #include "jobs/job_store.h"
 #include "jobs/outbox.h"
 #include "jobs/recipe_store.h"
+#include "jobs/upkeep.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/run_task.h"
 
@@ -36,6 +37,9 @@ class StoreUnderTest {
   [[nodiscard]] virtual jobs::RecipeStore& recipes() = 0;
   // Closes the store and opens the same data again, as a new process does. References from before are void.
   virtual void reopen() = 0;
+  [[nodiscard]] virtual jobs::Upkeep& upkeep() = 0;
+  // Behind the store's back: what no verb of it would do. One or more statements that both databases take.
+  virtual void execute(const std::string& sql) = 0;
 };
 
 struct StoreFactory {
