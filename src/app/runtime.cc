@@ -197,8 +197,12 @@ Task<Result<std::unique_ptr<Runtime>>> Runtime::create(asio::io_context& io, Set
 }
 
 Task<void> Runtime::start() {
-  const auto removed = co_await worker::sweep_interrupted(store(), *blobs_, std::move(stores_.interrupted));
-  if (removed > 0) log::info("orphans_removed", {{"files", removed}});
+  // Other processes may work on these items already, and store what no row names yet: there the files of a dead attempt
+  // go with the review of their job.
+  if (options_.database_url.empty()) {
+    const auto removed = co_await worker::sweep_interrupted(store(), *blobs_, std::move(stores_.interrupted));
+    if (removed > 0) log::info("orphans_removed", {{"files", removed}});
+  }
   if (redis_) redis_->start();
   worker_->start();
 }

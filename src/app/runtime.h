@@ -76,6 +76,7 @@ class Runtime {
   jobs::JobStore& store() { return *stores_.jobs; }
   jobs::Outbox& outbox() { return *stores_.outbox; }
   jobs::RecipeStore& recipes() { return *stores_.recipes; }
+  jobs::Upkeep& upkeep() { return *stores_.upkeep; }
   jobs::Queue& queue() { return *queue_; }
   jobs::Ingest& ingest() { return *ingest_; }
   storage::BlobStore& blobs() { return *blobs_; }

@@ -28,6 +28,7 @@
 #include "jobs/postgres_store.h"
 #include "jobs/recipe_book.h"
 #include "webhook/deliverer.h"
+#include "worker/reconciler.h"
 
 namespace pixmill::app {
 
@@ -38,6 +39,7 @@ namespace fs = std::filesystem;
 constexpr milliseconds kRequestGrace{2'000};
 constexpr milliseconds kItemGrace{6'000};
 constexpr milliseconds kStopMax{9'000};  // all of it together: service managers and P12 allow 10 s
+constexpr milliseconds kReconcilerPoll{20};
 constexpr milliseconds kForever = std::chrono::hours(1);
 
 // What a server is known by.
@@ -91,7 +93,9 @@ class ServerSession {
   Task<void> shut_down();
   void stop_beside(Task<void> part);
   Task<void> stop_front();
+  Task<void> stop_reconciler();
   void start_webhooks();
+  void start_reconciler();
   void on_signal();
   [[nodiscard]] std::string address() const;  // that is listened on
   [[nodiscard]] std::string base_url() const;
@@ -115,6 +119,8 @@ class ServerSession {
   ExitCode exit_code_ = ExitCode::kOk;
   std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<webhook::Deliverer> deliverer_;
+  std::unique_ptr<worker::Reconciler> reconciler_;
+  int reconciling_ = 0;  // of its two loops
   std::unique_ptr<api::Api> api_;
   http::Server::RequestHandler handler_;
   std::unique_ptr<http::Server> server_;
@@ -200,6 +206,33 @@ void ServerSession::start_webhooks() {
   });
 }
 
+void ServerSession::start_reconciler() {
+  const worker::ReconcilerParts parts{.store = runtime_->store(),
+                                      .upkeep = runtime_->upkeep(),
+                                      .blobs = runtime_->blobs(),
+                                      .clock = runtime_->clock(),
+                                      .metrics = runtime_->metrics()};
+  reconciler_ = std::make_unique<worker::Reconciler>(io_.get_executor(), parts, settings_.reconciler, [this] {
+    deliverer_->wake();
+    runtime_->queue().announce({});
+  });
+  const auto run = [this](Task<void> loop) {
+    ++reconciling_;
+    asio::co_spawn(io_, std::move(loop), [this](const std::exception_ptr& error) {
+      PIXMILL_CHECK(error == nullptr);
+      --reconciling_;
+      stop_.ring();
+    });
+  };
+  run(reconciler_->run_rounds());
+  run(reconciler_->run_reviews());
+}
+
+Task<void> ServerSession::stop_reconciler() {
+  reconciler_->stop();
+  while (reconciling_ > 0) co_await pause_for(kReconcilerPoll);
+}
+
 // A name is looked up with every upload, and should be there when the server starts.
 Task<Result<void>> ServerSession::check_default_recipe() {
   PIXMILL_CO_TRY(const auto saved, co_await runtime_->recipes().saved_recipes());
@@ -248,6 +281,7 @@ Task<Result<void>> ServerSession::start() {
   PIXMILL_CO_RETURN_IF_ERROR(co_await api_->start());
   co_await runtime_->start();
   deliverer_->start();
+  start_reconciler();
   server_->start();
   // Commands find the server by it; without it they say that the folder is taken.
   const auto told = write_server_address(settings_.data_folder,
@@ -293,6 +327,7 @@ Task<void> ServerSession::shut_down() {
   if (server_) stop_beside(stop_front());
   if (runtime_) stop_beside(runtime_->drain(kItemGrace));
   if (deliverer_) stop_beside(deliverer_->stop());
+  if (reconciler_) stop_beside(stop_reconciler());
   while (parts_stopping_ > 0) {
     const auto left = std::chrono::ceil<milliseconds>(give_up_at - std::chrono::steady_clock::now());
     if (left <= milliseconds(0)) break;

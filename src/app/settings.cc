@@ -81,6 +81,8 @@ Result<void> load_worker(const Env& env, Settings& settings) {
   PIXMILL_RETURN_IF_ERROR(read_ms(env, "PIXMILL_LEASE_MS", worker.lease, 100, kDayMs));
   PIXMILL_RETURN_IF_ERROR(read_ms(env, "PIXMILL_HEARTBEAT_MS", worker.heartbeat, 10, kDayMs));
   PIXMILL_RETURN_IF_ERROR(read_ms(env, "PIXMILL_RESCUE_EVERY_MS", worker.rescue_every, 10, kDayMs));
+  PIXMILL_RETURN_IF_ERROR(read_ms(env, "PIXMILL_RECONCILE_EVERY_MS", settings.reconciler.every, 10, kDayMs));
+  PIXMILL_RETURN_IF_ERROR(read_ms(env, "PIXMILL_REVIEW_AFTER_MS", settings.reconciler.review_after, 0, kDayMs));
   PIXMILL_RETURN_IF_ERROR(read_ms(env, "PIXMILL_RETRY_BASE_MS", worker.retry.base, 1, kDayMs));
   PIXMILL_RETURN_IF_ERROR(read_ms(env, "PIXMILL_RETRY_CEILING_MS", worker.retry.ceiling, 1, kDayMs));
   PIXMILL_TRY(const auto attempts, env.integer("PIXMILL_ATTEMPTS", worker.retry.attempts_max, 1, 100));

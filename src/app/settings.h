@@ -17,6 +17,7 @@
 #include "redis/endpoint.h"
 #include "storage/local_store.h"
 #include "webhook/deliverer.h"
+#include "worker/reconciler.h"
 #include "worker/worker.h"
 
 namespace pixmill::app {
@@ -30,6 +31,7 @@ struct Settings {
   engine::PoolOptions engines;
   worker::WorkerOptions worker;
   webhook::DelivererOptions webhooks;
+  worker::ReconcilerOptions reconciler;
   S3Settings s3;
   std::uint64_t memory_bytes_max = 96ULL << 20;  // of source and result bytes in flight in this process
   std::uint64_t disk_free_bytes_min = 100ULL << 20;

@@ -39,6 +39,7 @@ class P08(case.Case):
         self.assertEqual(pids, [server.pid for server in fleet.servers if server.is_running()], "no process ended")
         deliveries = receiver.wait_for(1)
         self.assertEqual(1, len({delivery.headers["webhook-id"] for delivery in deliveries}))
+        auditor.wait_reviewed(database.url())
         report = auditor.audit(database.url(), fleet.files, rows_expected={job_id: rows})
         print(f"{restarts} restarts: {report}")
         self.assert_clean(report)

@@ -20,6 +20,7 @@ class PostgresCase(case.Case):
         return self.use(Fleet(self.folder, self.database, "--engines", "1", *arguments, **options))
 
     def assert_exact(self, fleet, rows):
+        auditor.wait_reviewed(self.database.url())
         report = auditor.audit(self.database.url(), fleet.files, rows_expected=rows)
         print(report)
         self.assert_clean(report)

@@ -10,6 +10,8 @@ import pathlib
 import sqlite3
 import sys
 
+from support.waiting import wait_until
+
 FINAL_ITEM = ("succeeded", "failed", "unchanged", "cancelled")
 FINAL_JOB = ("completed", "completed_with_errors", "failed", "cancelled", "rejected")
 
@@ -83,6 +85,19 @@ def open_database(database):
     """`rows(query with ?, values…)` gives rows by column name; both databases have the same tables."""
     is_postgres = str(database).startswith(("postgres://", "postgresql://"))
     return _Postgres(str(database)) if is_postgres else _Sqlite(database)
+
+
+def wait_reviewed(database, deadline_s=60):
+    """Until every job that ended was looked through, and its files swept, by a running server."""
+
+    def is_reviewed():
+        fresh = open_database(database)
+        try:
+            return fresh.rows("SELECT COUNT(*) AS count FROM reviews")[0]["count"] == 0
+        finally:
+            fresh.close()
+
+    wait_until(is_reviewed, deadline_s, "every job that ended is reviewed")
 
 
 class LocalFiles:
