@@ -2,6 +2,7 @@
 //   PIXMILL_INSTANTIATE_JOB_STORE_SUITE(Sqlite, factory)
 #pragma once
 
+#include "tests/conformance/job_core_property.h"
 #include "tests/conformance/job_store_claims.h"
 #include "tests/conformance/job_store_control.h"
 #include "tests/conformance/job_store_ingest.h"
@@ -27,4 +28,5 @@
   INSTANTIATE_TEST_SUITE_P(name, JobStoreRetry, ::testing::Values(factory), factory_name);        \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreReads, ::testing::Values(factory), factory_name);        \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreModel, ::testing::Values(factory), factory_name);        \
+  INSTANTIATE_TEST_SUITE_P(name, JobCoreProperty, ::testing::Values(factory), factory_name);      \
   }
