@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "api/allowed_hosts.h"
+#include "api/audit.h"
 #include "api/context.h"
 #include "api/cors.h"
 #include "api/errors.h"
@@ -108,6 +109,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
         preview(context),
         recipes(context),
         events(context),
+        audit(context),
         system(context) {
     legacy.add_routes(router);
     jobs.add_routes(router);
@@ -117,6 +119,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
     preview.add_routes(router);
     recipes.add_routes(router);
     events.add_routes(router);
+    audit.add_routes(router);
     system.add_routes(router);
   }
 
@@ -142,6 +145,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
   Preview preview;
   Recipes recipes;
   Events events;
+  Audit audit;
   System system;
   http::Router router;
 };
@@ -230,6 +234,9 @@ http::Server::RequestHandler Api::handler() {
 
 void Api::end_streams() { impl_->events.stop(); }
 
-Task<void> Api::stop() { co_await impl_->ingests->stop(); }
+Task<void> Api::stop() {
+  impl_->audit.stop();
+  co_await impl_->ingests->stop();
+}
 
 }  // namespace pixmill::api

@@ -25,6 +25,7 @@
 #include "jobs/progress_news.h"
 #include "jobs/queue.h"
 #include "jobs/recipe_store.h"
+#include "jobs/upkeep.h"
 #include "pipeline/watermarks.h"
 #include "storage/blob_store.h"
 
@@ -57,6 +58,7 @@ struct ApiParts {
   std::function<void()> wake_deliverer;
   // Asked for /readyz. Empty: there are none.
   std::function<std::vector<ServiceState>()> services = nullptr;
+  jobs::Upkeep* upkeep = nullptr;  // null: jobs are not audited
 };
 
 struct ApiOptions {

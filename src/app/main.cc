@@ -37,6 +37,7 @@ int run_cli(int argc, char** argv) {
   add_recipes_command(cli, action);
   add_validate_command(cli, action);
   add_webhooks_command(cli, action);
+  add_audit_command(cli, action);
   add_backup_commands(cli, action);
   cli.add_subcommand("version", "Print the version")->callback([&action] {
     action = [] {

@@ -20,7 +20,6 @@ namespace pixmill::app {
 namespace {
 
 constexpr std::size_t kFileBytesMax = 4'096;
-constexpr std::chrono::seconds kPatience{30};
 
 std::string path_in(const std::string& folder) { return folder + "/address"; }
 
@@ -69,7 +68,7 @@ Result<ServerAddress> read_server_address(const std::string& folder) {
 }
 
 Result<ServerAnswer> ask_server(const ServerAddress& address, const std::string& method, const std::string& target,
-                                const std::string& json_body) {
+                                const std::string& json_body, std::chrono::milliseconds patience) {
   http::ClientRequest request;
   request.method = method;
   request.scheme = "http";
@@ -79,7 +78,9 @@ Result<ServerAnswer> ask_server(const ServerAddress& address, const std::string&
   request.addresses.push_back(asio::ip::make_address(address.ip));
   request.headers.set("Content-Type", "application/json");
   request.body = json_body;
-  request.total_timeout = kPatience;
+  request.total_timeout = patience;
+  // It may think as long as it is given.
+  request.low_speed_bytes_per_second = 0;
   asio::io_context io(1);
   std::optional<Result<http::ClientResponse>> answer;
   asio::co_spawn(io, send(std::move(request)),

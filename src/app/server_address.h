@@ -2,6 +2,7 @@
 // Blocking.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -34,6 +35,7 @@ struct ServerAnswer {
 };
 // Runs its own loop. Errors: those of http::Client::send.
 [[nodiscard]] Result<ServerAnswer> ask_server(const ServerAddress& address, const std::string& method,
-                                              const std::string& target, const std::string& json_body);
+                                              const std::string& target, const std::string& json_body,
+                                              std::chrono::milliseconds patience = std::chrono::seconds(30));
 
 }  // namespace pixmill::app

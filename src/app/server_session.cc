@@ -275,7 +275,8 @@ Task<Result<void>> ServerSession::start() {
                       .engines = &runtime_->engines(),
                       .progress = &runtime_->progress(),
                       .wake_deliverer = [this] { deliverer_->wake(); },
-                      .services = [this] { return services(); }};
+                      .services = [this] { return services(); },
+                      .upkeep = &runtime_->upkeep()};
   api_ = std::make_unique<api::Api>(io_.get_executor(), std::move(parts), api_options());
   handler_ = api_->handler();
   PIXMILL_CO_RETURN_IF_ERROR(co_await api_->start());

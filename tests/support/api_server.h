@@ -57,8 +57,8 @@ struct FormPart {
 class ApiServer {
  public:
   // `other_store` stands in for the real one when it is given.
-  explicit ApiServer(api::ApiOptions changed = {}, jobs::JobStore* other_store = nullptr)
-      : options(std::move(changed)) {
+  explicit ApiServer(api::ApiOptions changed = {}, jobs::JobStore* other_store = nullptr, bool with_audits = true)
+      : options(std::move(changed)), audits(with_audits) {
     options.links = {.base_url = "http://pixmill.test", .files_base = "http://pixmill.test/files"};
     options.spool_folder = folder.file("spool");
     options.data_folder = folder.path();
@@ -132,6 +132,7 @@ class ApiServer {
   }
 
   api::ApiOptions options;
+  bool audits;
   TempFolder folder;
   SystemClock clock;
   Metrics metrics;
@@ -184,7 +185,8 @@ class ApiServer {
                         .metrics = metrics,
                         .engines = &engines,
                         .progress = progress.get(),
-                        .wake_deliverer = [this] { ++wakes; }};
+                        .wake_deliverer = [this] { ++wakes; },
+                        .upkeep = audits ? sqlite.upkeep : nullptr};
     api = std::make_unique<api::Api>(loop.executor(), std::move(parts), options);
     std::filesystem::create_directories(options.spool_folder);
     const auto started = loop.run(api->start());

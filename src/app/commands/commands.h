@@ -15,6 +15,7 @@ namespace pixmill::app {
 // Set by the chosen subcommand's callback; runs once the whole command line is known to be good.
 using Action = std::function<ExitCode()>;
 
+void add_audit_command(CLI::App& cli, Action& action);
 void add_backup_commands(CLI::App& cli, Action& action);
 void add_doctor_command(CLI::App& cli, Action& action);
 void add_migrate_command(CLI::App& cli, Action& action);
