@@ -22,8 +22,8 @@ class LocalFilesFetcher final : public fetch::Fetcher {
       : network_(network), bytes_max_(bytes_max), thread_("files") {}
 
   Task<Result<fetch::Fetched>> get(std::string url, const std::vector<fetch::HostHeader>& headers,
-                                   ByteBudget::Grant* memory) override {
-    if (!url.starts_with(kScheme)) co_return co_await network_.get(std::move(url), headers, memory);
+                                   ByteBudget::Grant* memory, const fetch::SourceVersion* known) override {
+    if (!url.starts_with(kScheme)) co_return co_await network_.get(std::move(url), headers, memory, known);
     std::string path = url.substr(kScheme.size());
     if (memory != nullptr) PIXMILL_CO_RETURN_IF_ERROR(co_await room_for(path, *memory));
     auto read = [path = std::move(path), bytes_max = bytes_max_] { return read_file(path, bytes_max); };

@@ -47,8 +47,8 @@ class S3SourcesFetcher final : public fetch::Fetcher {
       : network_(network), parts_(parts), clock_(clock), sources_(std::move(sources)) {}
 
   Task<Result<fetch::Fetched>> get(std::string url, const std::vector<fetch::HostHeader>& headers,
-                                   ByteBudget::Grant* memory) override {
-    if (!url.starts_with("s3://")) co_return co_await network_.get(std::move(url), headers, memory);
+                                   ByteBudget::Grant* memory, const fetch::SourceVersion* known) override {
+    if (!url.starts_with("s3://")) co_return co_await network_.get(std::move(url), headers, memory, known);
     PIXMILL_CO_TRY(auto object, storage::parse_s3_location(url));
     PIXMILL_CO_RETURN_IF_ERROR(check_open(object));
     PIXMILL_CO_TRY(const auto client, client_for(object.bucket));

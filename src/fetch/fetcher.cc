@@ -22,6 +22,7 @@ using std::chrono::steady_clock;
 constexpr int kRedirectsMax = 5;
 constexpr seconds kRetryAfterMax = std::chrono::hours(1);
 constexpr milliseconds kRobotsTimeout{30'000};
+constexpr int kNotModified = 304;
 
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -46,6 +47,39 @@ Result<void> check_status(const SourceUrl& url, const http::ClientResponse& resp
     error.retry_after = parse_retry_after(*retry_after, server_now.value_or(SystemClock().now()), kRetryAfterMax);
   }
   return std::unexpected(std::move(error));
+}
+
+// An entity tag as RFC 9110 section 8.8.3 writes it. Anything else must not be sent back: "*" would match everything.
+bool is_entity_tag(std::string_view text) {
+  if (text.starts_with("W/")) text.remove_prefix(2);
+  if (text.size() < 2 || text.front() != '"' || text.back() != '"') return false;
+  text = text.substr(1, text.size() - 2);
+  return std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f && c != '"'; });
+}
+
+// What the answer says its bytes are a version of. An entity tag says more than a date, which has whole seconds.
+SourceVersion version_of(const SourceUrl& url, bool is_redirected, const http::ClientResponse& response) {
+  SourceVersion version;
+  const auto tag = response.headers.get("ETag");
+  const auto date = response.headers.get("Last-Modified");
+  if (tag && is_entity_tag(*tag)) {
+    version.validator = *tag;
+  } else if (date && parse_http_date(*date)) {
+    version.validator = *date;
+  }
+  if (is_redirected) version.url = url.text();
+  const bool is_kept = !version.validator.empty() && version.validator.size() <= kValidatorBytesMax &&
+                       version.url.size() <= kVersionUrlBytesMax;
+  return is_kept ? version : SourceVersion();
+}
+
+// Asks for another version than `known`, where it is the version of what is at `url`. False when it is not.
+bool ask_for_another(const SourceVersion* known, const SourceUrl& url, bool is_redirected,
+                     http::ClientRequest& request) {
+  if (known == nullptr || known->validator.empty()) return false;
+  if (is_redirected ? known->url != url.text() : !known->url.empty()) return false;
+  request.headers.set(is_entity_tag(known->validator) ? "If-None-Match" : "If-Modified-Since", known->validator);
+  return true;
 }
 
 // No coding was offered. What is coded all the same is refused, not decoded: a decoder here would be a bomb's first
@@ -129,9 +163,9 @@ class HttpFetcher final : public Fetcher {
                                             [this](std::string origin) { return load_robots(std::move(origin)); });
   }
 
-  Task<Result<Fetched>> get(std::string url, const std::vector<HostHeader>& headers,
-                            ByteBudget::Grant* memory) override {
-    Spent spent{.time = {}, .memory = memory};
+  Task<Result<Fetched>> get(std::string url, const std::vector<HostHeader>& headers, ByteBudget::Grant* memory,
+                            const SourceVersion* known) override {
+    Spent spent{.time = {}, .memory = memory, .known = known};
     auto fetched = co_await follow(std::move(url), headers, spent);
     counters_.seconds_taken.observe(std::chrono::duration<double>(spent.time).count());
     if (fetched) {
@@ -147,6 +181,7 @@ class HttpFetcher final : public Fetcher {
   struct Spent {
     steady_clock::duration time{};  // on the network
     ByteBudget::Grant* memory = nullptr;
+    const SourceVersion* known = nullptr;
   };
   // The origin whose turn is held, so that a redirect within it does not queue again.
   struct Place {
@@ -165,24 +200,35 @@ class HttpFetcher final : public Fetcher {
       PIXMILL_CO_RETURN_IF_ERROR(co_await take_place(url, place));
       http::ClientRequest request = request_for(url, left_first_origin ? nullptr : &headers);
       request.memory = spent.memory;
+      const bool is_conditional = ask_for_another(spent.known, url, redirects > 0, request);
       const auto began = steady_clock::now();
       auto response = co_await send(url, std::move(request), options_.total_timeout - rounded(spent.time));
       spent.time += steady_clock::now() - began;
       settle(url, place, response);
       if (!response) co_return std::unexpected(std::move(response).error());
-      PIXMILL_CO_RETURN_IF_ERROR(check_status(url, *response));
-      if (!is_redirect(response->status)) {
-        PIXMILL_CO_RETURN_IF_ERROR(check_coding(url, *response));
-        if (robots_) {
-          PIXMILL_CO_RETURN_IF_ERROR(check_robots_tag(url, *response, product_token(options_.user_agent)));
-        }
-        co_return Fetched{.bytes = std::move(response->body), .final_url = url.text()};
-      }
+      const bool is_same = is_conditional && response->status == kNotModified;
+      if (!is_same) PIXMILL_CO_RETURN_IF_ERROR(check_status(url, *response));
+      if (!is_redirect(response->status)) co_return taken(url, std::move(*response), spent, redirects > 0);
       if (redirects == kRedirectsMax) {
         co_return fail(ErrorCode::kTooManyRedirects, fmt::format("More than {} redirects", kRedirectsMax));
       }
       PIXMILL_CO_TRY(url, next_url(url, *response));
     }
+  }
+
+  // The answer that is no redirect.
+  Result<Fetched> taken(const SourceUrl& url, http::ClientResponse response, const Spent& spent,
+                        bool is_redirected) const {
+    const bool is_same = response.status == kNotModified;
+    if (!is_same) PIXMILL_RETURN_IF_ERROR(check_coding(url, response));
+    if (robots_) PIXMILL_RETURN_IF_ERROR(check_robots_tag(url, response, product_token(options_.user_agent)));
+    Fetched fetched{.bytes = {},
+                    .final_url = url.text(),
+                    .version = version_of(url, is_redirected, response),
+                    .not_modified = is_same};
+    if (!is_same) fetched.bytes = std::move(response.body);
+    if (is_same && fetched.version.validator.empty()) fetched.version = *spent.known;
+    return fetched;
   }
 
   Task<Result<void>> ask_robots(const SourceUrl& url, Place& place) {

@@ -42,9 +42,21 @@ struct FetchOptions {
   std::string user_agent;  // empty: "Pixmill/<version> (+https://github.com/pixmill/pixmill)"
 };
 
+// How a server names the version of what it sends, in order to ask later whether there is another one.
+struct SourceVersion {
+  std::string validator;  // an entity tag as it was spelt, else the date of Last-Modified; "" when there is neither
+  std::string url;        // that it belongs to, when a redirect led there; "": the one that was asked for
+  bool operator==(const SourceVersion&) const = default;
+};
+// Longer ones are not kept: what they name is told from something else by its bytes.
+inline constexpr std::size_t kValidatorBytesMax = 256;
+inline constexpr std::size_t kVersionUrlBytesMax = 2'048;
+
 struct Fetched {
   std::string bytes;
   std::string final_url;
+  SourceVersion version = {};
+  bool not_modified = false;  // what was known is still what there is: no bytes came
 };
 
 // The seam that the pipeline sees; tests put a fake behind it.
@@ -56,12 +68,15 @@ class Fetcher {
   // everyone, those without a turn get the same error (see HostLimits). Every other status
   // is kHttpPermanent, also a redirect that cannot be followed: without a Location, or from https to http. `headers`
   // must outlive the task, and so must `memory`, from which the room for the bytes comes as they do (null: not
-  // counted); what it holds in the end is an upper bound. Errors: kInvalidUrl, kBlockedAddress, kDns, kDnsNotFound,
+  // counted); what it holds in the end is an upper bound. With `known` (null: nothing is) the server is asked for
+  // something else than that version (RFC 9110 section 13.1); the condition goes to the address that the version
+  // belongs to and to no other, and 304 is an answer there. Errors: kInvalidUrl, kBlockedAddress, kDns, kDnsNotFound,
   // kConnect, kTls, kTimeout, kHttpPermanent, kHttpTransient, kTooManyRedirects, kRobotsDenied, kTooLarge, kTruncated,
   // kProtocol (also a content coding that nobody asked for), kUnavailable (no turn or no memory in time: try again,
   // after retry_after if given, without counting an attempt), kCancelled.
   [[nodiscard]] virtual Task<Result<Fetched>> get(std::string url, const std::vector<HostHeader>& headers,
-                                                  ByteBudget::Grant* memory = nullptr) = 0;
+                                                  ByteBudget::Grant* memory = nullptr,
+                                                  const SourceVersion* known = nullptr) = 0;
 };
 
 // All must outlive it. The client's may_connect must ask the same policy.

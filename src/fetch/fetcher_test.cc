@@ -43,6 +43,100 @@ TEST(Fetcher, ReturnsTheBytesAndWhereTheyCameFrom) {
   EXPECT_FALSE(request.header("Referer"));
 }
 
+// What a server says of one version of a picture, and what it answers who has that one.
+OriginAnswer version_of(testing::OriginHeaders headers) { return answer_of(200, std::move(headers), "a picture"); }
+
+Result<Fetched> get_known(FetchWorld& world, const std::string& url, const SourceVersion& known,
+                          const std::vector<HostHeader>& headers = {}) {
+  return testing::run_task(world.io, world.fetcher->get(url, headers, nullptr, &known));
+}
+
+TEST(Fetcher, KeepsHowTheServerNamesTheVersion) {
+  FetchWorld world(loopback_opened());
+  OriginServer origin;
+  const std::string date = "Sun, 06 Nov 1994 08:49:37 GMT";
+  const auto validator_of = [&](testing::OriginHeaders headers) {
+    origin.route("/a", version_of(std::move(headers)));
+    return world.get(origin.url("/a"))->version.validator;
+  };
+  EXPECT_EQ(validator_of({{"ETag", "\"v1\""}, {"Last-Modified", date}}), "\"v1\"");
+  EXPECT_EQ(validator_of({{"ETag", "W/\"v1\""}}), "W/\"v1\"");
+  EXPECT_EQ(validator_of({{"Last-Modified", date}}), date);
+  EXPECT_EQ(validator_of({}), "");
+  EXPECT_EQ(validator_of({{"ETag", "*"}}), "") << "sent back it would match everything";
+  EXPECT_EQ(validator_of({{"ETag", "v1"}}), "");
+  EXPECT_EQ(validator_of({{"ETag", "\"a\", \"b\""}}), "");
+  EXPECT_EQ(validator_of({{"Last-Modified", "yesterday"}}), "");
+  EXPECT_EQ(validator_of({{"ETag", "\"" + std::string(kValidatorBytesMax - 2, 'x') + "\""}}).size(),
+            kValidatorBytesMax);
+  EXPECT_EQ(validator_of({{"ETag", "\"" + std::string(kValidatorBytesMax - 1, 'x') + "\""}}), "");
+}
+
+TEST(Fetcher, AsksForAnotherVersionThanTheKnownOne) {
+  FetchWorld world(loopback_opened());
+  OriginServer origin;
+  origin.route("/a", answer_of(304, {{"ETag", "\"v1\""}}, ""));
+  const auto same = get_known(world, origin.url("/a"), {.validator = "\"v1\"", .url = ""});
+  ASSERT_TRUE(same) << same.error().message;
+  EXPECT_TRUE(same->not_modified);
+  EXPECT_TRUE(same->bytes.empty());
+  EXPECT_EQ(same->version.validator, "\"v1\"");
+  EXPECT_EQ(origin.last_request("/a")->header("If-None-Match"), "\"v1\"");
+  EXPECT_FALSE(origin.last_request("/a")->header("If-Modified-Since"));
+
+  const std::string date = "Sun, 06 Nov 1994 08:49:37 GMT";
+  origin.route("/a", answer_of(304, {}, ""));
+  const auto by_date = get_known(world, origin.url("/a"), {.validator = date, .url = ""});
+  ASSERT_TRUE(by_date);
+  EXPECT_TRUE(by_date->not_modified);
+  EXPECT_EQ(by_date->version.validator, date) << "an answer without one leaves the known one";
+  EXPECT_EQ(origin.last_request("/a")->header("If-Modified-Since"), date);
+
+  origin.route("/a", version_of({{"ETag", "\"v2\""}}));
+  const auto another = get_known(world, origin.url("/a"), {.validator = "\"v1\"", .url = ""});
+  ASSERT_TRUE(another);
+  EXPECT_FALSE(another->not_modified);
+  EXPECT_EQ(another->bytes, "a picture");
+  EXPECT_EQ(another->version.validator, "\"v2\"");
+}
+
+TEST(Fetcher, NotModifiedWithoutACauseIsAnError) {
+  FetchWorld world(loopback_opened());
+  OriginServer origin;
+  origin.route("/a", answer_of(304, {}, ""));
+  EXPECT_EQ(world.error_of(origin.url("/a")), ErrorCode::kHttpPermanent);
+  const auto nothing_known = get_known(world, origin.url("/a"), {});
+  ASSERT_FALSE(nothing_known);
+  EXPECT_EQ(nothing_known.error().code, ErrorCode::kHttpPermanent);
+}
+
+TEST(Fetcher, TheConditionGoesToTheAddressOfTheVersionAlone) {
+  FetchWorld world(loopback_opened());
+  OriginServer origin;
+  origin.route("/from", answer_of(302, {{"Location", "/to"}}, ""));
+  origin.route("/to", version_of({{"ETag", "\"v1\""}}));
+  const auto first = world.get(origin.url("/from"));
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->version, (SourceVersion{.validator = "\"v1\"", .url = origin.url("/to")}));
+
+  origin.route("/to", answer_of(304, {}, ""));
+  const auto same = get_known(world, origin.url("/from"), first->version);
+  ASSERT_TRUE(same);
+  EXPECT_TRUE(same->not_modified);
+  EXPECT_EQ(same->version, first->version);
+  EXPECT_FALSE(origin.last_request("/from")->header("If-None-Match"));
+  EXPECT_EQ(origin.last_request("/to")->header("If-None-Match"), "\"v1\"");
+
+  // Elsewhere the same tag may name something else.
+  origin.route("/from", answer_of(302, {{"Location", "/other"}}, ""));
+  origin.route("/other", version_of({{"ETag", "\"v1\""}}));
+  ASSERT_TRUE(get_known(world, origin.url("/from"), first->version));
+  EXPECT_FALSE(origin.last_request("/other")->header("If-None-Match"));
+  origin.route("/from", version_of({{"ETag", "\"v1\""}}));
+  ASSERT_TRUE(get_known(world, origin.url("/from"), first->version));
+  EXPECT_FALSE(origin.last_request("/from")->header("If-None-Match"));
+}
+
 TEST(Fetcher, SendsTheUserAgentItIsGiven) {
   FetchWorldOptions options = loopback_opened();
   options.fetch.user_agent = "Shop/1.0";

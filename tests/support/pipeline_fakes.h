@@ -27,12 +27,14 @@ class FakeFetcher final : public fetch::Fetcher {
     return Result<fetch::Fetched>(fetch::Fetched{.bytes = "bytes of " + url, .final_url = url});
   };
   std::vector<std::string> asked;
+  std::vector<std::optional<fetch::SourceVersion>> known;  // in each of them
   milliseconds takes{0};
   std::function<void(const std::string& url)> on_get = [](const std::string&) {};
 
-  Task<Result<fetch::Fetched>> get(std::string url, const std::vector<fetch::HostHeader>&,
-                                   ByteBudget::Grant*) override {
+  Task<Result<fetch::Fetched>> get(std::string url, const std::vector<fetch::HostHeader>&, ByteBudget::Grant*,
+                                   const fetch::SourceVersion* version) override {
     asked.push_back(url);
+    known.push_back(version == nullptr ? std::nullopt : std::optional(*version));
     on_get(url);
     if (takes.count() > 0) co_await pause_for(takes);
     co_return answer(url);
