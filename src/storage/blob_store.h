@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/crypto.h"
 #include "base/error.h"
 #include "base/task.h"
 
@@ -18,6 +19,13 @@ namespace pixmill::storage {
 struct BlobInfo {
   std::string key;
   std::uint64_t bytes = 0;
+};
+
+// What the bytes behind a key have to be.
+struct BlobContent {
+  std::uint64_t bytes = 0;
+  Sha256Digest sha256{};
+  std::string media_type;
 };
 
 class BlobStore {
@@ -32,6 +40,12 @@ class BlobStore {
   [[nodiscard]] virtual Task<Result<std::string>> get(std::string key, std::uint64_t bytes_max) = 0;
   // The same bytes under another key. Errors: kNotFound and those of put.
   [[nodiscard]] virtual Task<Result<void>> copy(std::string from, std::string to) = 0;
+  // A way of this store's own to do what take_over() says, without the bytes passing through this process. False: it
+  // has none for blobs of `from`. Errors: those of take_over().
+  [[nodiscard]] virtual Task<Result<bool>> adopt(BlobStore& /*from*/, std::string /*from_key*/, std::string /*key*/,
+                                                 BlobContent /*content*/) {
+    co_return false;
+  }
   // Errors: kNotFound, kStoreFailed.
   [[nodiscard]] virtual Task<Result<BlobInfo>> head(std::string key) = 0;
   // No error when it is not there.

@@ -22,6 +22,7 @@
 #include "base/text.h"
 #include "storage/object_key.h"
 #include "storage/open_below.h"
+#include "storage/take_over.h"
 
 namespace pixmill::storage {
 
@@ -218,6 +219,17 @@ class LocalStore final : public BlobStore {
     });
   }
 
+  Task<Result<bool>> adopt(BlobStore& from, std::string from_key, std::string key, BlobContent content) override {
+    const auto path = from.local_path(from_key);
+    if (!path) co_return false;
+    const bool is_there = &from == this && from_key == key;
+    auto work = [this, path = *path, key = std::move(key), content = std::move(content), is_there] {
+      return link_or_copy(path, key, content, is_there);
+    };
+    PIXMILL_CO_RETURN_IF_ERROR(co_await on_a_thread(std::move(work)));
+    co_return true;
+  }
+
   Task<Result<BlobInfo>> head(std::string key) override {
     return on_a_thread([this, key = std::move(key)]() -> Result<BlobInfo> {
       PIXMILL_TRY(const Descriptor file, open_file(key));
@@ -323,6 +335,37 @@ class LocalStore final : public BlobStore {
     return 0;
   }
 
+  // One file under two names, so that a run like the last one costs no space: removing one leaves the other, and
+  // Pixmill replaces files but never writes into them. What is checked is what gets the name: the open file, whatever
+  // lies at its path by then.
+  Result<void> link_or_copy(const std::string& path, const std::string& key, const BlobContent& content,
+                            bool is_there) const {
+    PIXMILL_RETURN_IF_ERROR(check_file_key(key));
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat info {};
+    if (!file.is_open() || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return is_another_blob();
+    if (static_cast<std::uint64_t>(info.st_size) != content.bytes) return is_another_blob();
+    PIXMILL_TRY(const std::string bytes, read_whole(file.get(), content.bytes));
+    if (sha256(bytes) != content.sha256) return is_another_blob();
+    if (is_there || link_file(file.get(), key)) return {};
+    return create(key, [&bytes](int to) { return write_all(to, bytes); });
+  }
+
+  // False where the file system, or the file's owner, does not allow it.
+  bool link_file(int file, const std::string& key) const {
+    const auto parts = split_key(key);
+    const auto folder = open_folder(parts.folder);
+    if (!folder) return false;
+    const std::string temporary = fmt::format("{}{}{}", kTemporaryPrefix, Uuid::random().text(), kTemporarySuffix);
+    const std::string open_file = fmt::format("/proc/self/fd/{}", file);
+    if (::linkat(AT_FDCWD, open_file.c_str(), folder->get(), temporary.c_str(), AT_SYMLINK_FOLLOW) != 0) return false;
+    const bool is_named = ::renameat(folder->get(), temporary.c_str(), folder->get(), parts.name.c_str()) == 0;
+    // rename(2) leaves both names alone when they are one file already.
+    ::unlinkat(folder->get(), temporary.c_str(), 0);
+    if (durability_ == Durability::kProcess) return is_named;
+    return is_named && ::fsync(file) == 0 && ::fsync(folder->get()) == 0;
+  }
+
   Result<void> unlink_key(const std::string& key) const {
     PIXMILL_RETURN_IF_ERROR(check_file_key(key));
     const auto parts = split_key(key);
@@ -420,6 +463,14 @@ Result<std::unique_ptr<BlobStore>> open_local_store(std::string root, Durability
   const std::unique_ptr<char, decltype(&std::free)> absolute(::realpath(root.c_str(), nullptr), &std::free);
   if (absolute == nullptr) return unusable_root(errno);
   return std::make_unique<LocalStore>(absolute.get(), std::move(folder), durability);
+}
+
+Result<std::unique_ptr<BlobStore>> open_local_store_to_read(const std::string& root) {
+  const std::unique_ptr<char, decltype(&std::free)> absolute(::realpath(root.c_str(), nullptr), &std::free);
+  if (absolute == nullptr) return std::unexpected(errno_error(errno, "The folder cannot be read"));
+  Descriptor folder(::open(absolute.get(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.is_open()) return std::unexpected(errno_error(errno, "The folder cannot be read"));
+  return std::make_unique<LocalStore>(absolute.get(), std::move(folder), Durability::kProcess);
 }
 
 Result<std::uint64_t> free_bytes(const std::string& path) {

@@ -17,6 +17,10 @@ enum class Durability : std::uint8_t {
 // Creates `root` when it is missing. Errors: kIo when it cannot be written, kDiskFull.
 [[nodiscard]] Result<std::unique_ptr<BlobStore>> open_local_store(std::string root, Durability durability);
 
+// A folder that was written before, in order to read from it: nothing is created, cleared away or tried out. Errors:
+// kIo when it cannot be opened.
+[[nodiscard]] Result<std::unique_ptr<BlobStore>> open_local_store_to_read(const std::string& root);
+
 // Bytes free for an unprivileged user on the file system of `path`. Errors: kIo.
 [[nodiscard]] Result<std::uint64_t> free_bytes(const std::string& path);
 

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "storage/object_key.h"
 #include "storage/s3_xml.h"
+#include "storage/take_over.h"
 
 namespace pixmill::storage {
 
@@ -70,12 +71,23 @@ class S3Store final : public BlobStore {
   Task<Result<void>> copy(std::string from, std::string to) override {
     PIXMILL_CO_TRY(const std::string source, whole_key(from));
     PIXMILL_CO_TRY(const std::string target, whole_key(to));
-    S3Call call{.method = "PUT", .key = target, .has_xml_answer = true, .what = "copy"};
-    call.headers.emplace_back("x-amz-copy-source",
-                              fmt::format("/{}/{}", client_.bucket().address().bucket, percent_encode_path(source)));
-    PIXMILL_CO_TRY(const auto response, co_await ask(std::move(call)));
-    if (parse_result_etag(response.body)) co_return Result<void>();
+    PIXMILL_CO_TRY(const bool confirmed, co_await copy_object(client_.bucket().address().bucket, source, target, ""));
+    if (confirmed) co_return Result<void>();
     co_return co_await confirm_copy(source, target);
+  }
+
+  // The server copies, from any bucket that it has.
+  Task<Result<bool>> adopt(BlobStore& from, std::string from_key, std::string key, BlobContent content) override {
+    auto* const source = dynamic_cast<S3Store*>(&from);
+    if (source == nullptr || !source->is_same_server(*this)) co_return false;
+    PIXMILL_CO_TRY(const std::string source_key, source->whole_key(from_key));
+    PIXMILL_CO_TRY(const std::string target, whole_key(key));
+    PIXMILL_CO_TRY(const std::string etag, co_await source->etag_of(from_key, content));
+    const std::string& bucket = source->client_.bucket().address().bucket;
+    if (bucket == client_.bucket().address().bucket && source_key == target) co_return true;
+    PIXMILL_CO_TRY(const bool confirmed, co_await copy_object(bucket, source_key, target, etag));
+    if (!confirmed) PIXMILL_CO_RETURN_IF_ERROR(co_await confirm_size(target, content.bytes));
+    co_return true;
   }
 
   Task<Result<BlobInfo>> head(std::string key) override {
@@ -128,6 +140,44 @@ class S3Store final : public BlobStore {
 
   static std::unexpected<Error> outside_listing() {
     return fail(ErrorCode::kStoreFailed, "The S3 server lists files that were not asked for");
+  }
+
+  [[nodiscard]] bool is_same_server(const S3Store& other) const {
+    const auto& ours = client_.bucket().address();
+    const auto& theirs = other.client_.bucket().address();
+    return ours.host_header() == theirs.host_header() && ours.scheme == theirs.scheme;
+  }
+
+  // The entity tag of an object that is `content`. Errors: kNotFound when there is none or another.
+  Task<Result<std::string>> etag_of(const std::string& key, const BlobContent& content) {
+    PIXMILL_CO_TRY(const std::string whole, whole_key(key));
+    S3Call call{.method = "HEAD", .key = whole, .what = "head"};
+    if (options_.checksums) call.headers.emplace_back("x-amz-checksum-mode", "ENABLED");
+    PIXMILL_CO_TRY(const auto head, co_await ask(std::move(call)));
+    if (parse_integer(head.headers.get("Content-Length").value_or("")) != static_cast<std::int64_t>(content.bytes)) {
+      co_return is_another_blob();
+    }
+    const std::string_view digest(reinterpret_cast<const char*>(content.sha256.data()), content.sha256.size());
+    const auto theirs = head.headers.get("x-amz-checksum-sha256");
+    if (theirs && theirs->find('-') == std::string_view::npos) {
+      if (*theirs != to_base64(digest)) co_return is_another_blob();
+    } else {
+      // The server kept no checksum: the bytes have to be looked at.
+      const auto bytes = co_await get(key, content.bytes);
+      if (!bytes) co_return std::unexpected(bytes.error());
+      if (sha256(*bytes) != content.sha256) co_return is_another_blob();
+    }
+    co_return std::string(head.headers.get("ETag").value_or(""));
+  }
+
+  // `if_match`: only while the source has that entity tag; "" for any. False: the answer confirms nothing.
+  Task<Result<bool>> copy_object(const std::string& bucket, const std::string& source, const std::string& target,
+                                 const std::string& if_match) {
+    S3Call call{.method = "PUT", .key = target, .has_xml_answer = true, .what = "copy"};
+    call.headers.emplace_back("x-amz-copy-source", fmt::format("/{}/{}", bucket, percent_encode_path(source)));
+    if (!if_match.empty()) call.headers.emplace_back("x-amz-copy-source-if-match", if_match);
+    PIXMILL_CO_TRY(const auto response, co_await ask(std::move(call)));
+    co_return parse_result_etag(response.body).has_value();
   }
 
   Task<Result<http::ClientResponse>> ask(S3Call call) {

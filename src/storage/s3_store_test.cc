@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/crypto.h"
+#include "storage/take_over.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/origin_server.h"
 #include "tests/support/run_task.h"
@@ -410,6 +411,72 @@ TEST_F(S3Upload, IsNotStoredUnlessItIsThereAndWhole) {
   EXPECT_EQ(put(std::string(12, 'x')).error().code, ErrorCode::kStoreFailed);
   answers("/b/k", {begun_, stored(), stored(), status(200), status(204)});
   EXPECT_EQ(put(std::string(12, 'x')).error().code, ErrorCode::kStoreFailed);
+}
+
+class S3TakeOver : public S3Store {
+ protected:
+  static constexpr std::string_view kChecksum = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";  // of "abc"
+
+  Result<void> take(std::string_view bytes = "abc") {
+    const BlobPlace from{.store = store(), .key = "old/k"};
+    const BlobPlace to{.store = store(), .key = "k"};
+    const BlobContent content{.bytes = bytes.size(), .sha256 = sha256(bytes), .media_type = "image/jpeg"};
+    return testing::run_task(io_, take_over(from, to, content));
+  }
+  static OriginAnswer object(std::string_view checksum = {}) {
+    auto answer = stored("\"e7\"");
+    answer.body = "abc";
+    if (!checksum.empty()) answer.headers.emplace_back("x-amz-checksum-sha256", checksum);
+    return answer;
+  }
+  static OriginAnswer copied() { return status(200, "<CopyObjectResult><ETag>\"e7\"</ETag></CopyObjectResult>"); }
+};
+
+TEST_F(S3TakeOver, TrustsTheServersOwnChecksumAndBindsTheCopyToIt) {
+  answers("/b/old/k", {object(kChecksum)});
+  answers("/b/k", {copied()});
+  const auto taken = take();
+  ASSERT_TRUE(taken) << taken.error().message;
+  EXPECT_EQ(lines(), (std::vector<std::string>{"HEAD", "PUT"}));
+  EXPECT_EQ(request(0).header("x-amz-checksum-mode"), "ENABLED");
+  EXPECT_EQ(request(1).header("x-amz-copy-source"), "/b/old/k");
+  EXPECT_EQ(request(1).header("x-amz-copy-source-if-match"), "\"e7\"");
+}
+
+TEST_F(S3TakeOver, LooksAtTheBytesWhereThereIsNoChecksum) {
+  answers("/b/old/k", {object()});
+  answers("/b/k", {copied()});
+  ASSERT_TRUE(take());
+  EXPECT_EQ(lines(), (std::vector<std::string>{"HEAD", "GET", "PUT"}));
+  answers("/b/old/k", {object("c29tZXRoaW5n-3")});
+  ASSERT_TRUE(take()) << "a checksum of parts says nothing of the whole";
+}
+
+TEST_F(S3TakeOver, CopiesNothingElse) {
+  answers("/b/k", {copied()});
+  answers("/b/old/k", {object(to_base64(std::string(32, 'x')))});
+  EXPECT_EQ(take().error().code, ErrorCode::kNotFound);
+  answers("/b/old/k", {object()});
+  EXPECT_EQ(take("abd").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(take("ab").error().code, ErrorCode::kNotFound);
+  answers("/b/old/k", {error(404, "NoSuchKey")});
+  EXPECT_EQ(take().error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(lines(), ::testing::Each(::testing::AnyOf("HEAD", "GET")));
+}
+
+TEST_F(S3TakeOver, AnObjectThatChangesMeanwhileIsNotCopied) {
+  answers("/b/old/k", {object(kChecksum)});
+  answers("/b/k", {error(412, "PreconditionFailed")});
+  EXPECT_EQ(take().error().code, ErrorCode::kStoreFailed);
+}
+
+TEST_F(S3TakeOver, ACopyThatIsNotConfirmedIsLookedAt) {
+  answers("/b/old/k", {object(kChecksum)});
+  auto there = stored();
+  there.body = "abc";
+  answers("/b/k", {status(200), there});
+  ASSERT_TRUE(take());
+  EXPECT_EQ(lines(), (std::vector<std::string>{"HEAD", "PUT", "HEAD"}));
 }
 
 }  // namespace

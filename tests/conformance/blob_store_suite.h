@@ -13,7 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "base/crypto.h"
 #include "storage/blob_store.h"
+#include "storage/take_over.h"
 #include "tests/support/awkward_keys.h"
 #include "tests/support/run_task.h"
 
@@ -80,6 +82,30 @@ TEST_P(BlobStoreSuite, GivesBackWhatWasPut) {
   const auto missing = testing::run_task(io_, store().get("a/none", 10));
   ASSERT_FALSE(missing.has_value());
   EXPECT_EQ(missing.error().code, ErrorCode::kNotFound);
+}
+
+TEST_P(BlobStoreSuite, TakesOverWhatItHasUnderAnotherKey) {
+  const std::string bytes(200'000, 'x');
+  ASSERT_TRUE(put("old/a b+c.jpg", bytes).has_value());
+  const auto take = [&](const std::string& from, const std::string& to, std::string_view expected) {
+    const BlobPlace source{.store = store(), .key = from};
+    const BlobPlace target{.store = store(), .key = to};
+    const BlobContent content{.bytes = expected.size(), .sha256 = sha256(expected), .media_type = "image/jpeg"};
+    return testing::run_task(io_, take_over(source, target, content));
+  };
+  const auto taken = take("old/a b+c.jpg", "new/d%e.jpg", bytes);
+  ASSERT_TRUE(taken.has_value()) << taken.error().message << " " << taken.error().detail;
+  EXPECT_EQ(testing::run_task(io_, store().get("new/d%e.jpg", bytes.size())), bytes);
+  ASSERT_TRUE(take("new/d%e.jpg", "new/d%e.jpg", bytes).has_value());
+  std::string other = bytes;
+  other.back() = 'y';
+  EXPECT_EQ(take("old/a b+c.jpg", "new/f.jpg", other).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(take("old/a b+c.jpg", "new/f.jpg", "short").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(take("old/none.jpg", "new/f.jpg", bytes).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(take("new/d%e.jpg", "new/d%e.jpg", other).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(size_of("new/f.jpg"), -1);
+  ASSERT_TRUE(remove("old/a b+c.jpg").has_value());
+  EXPECT_EQ(size_of("new/d%e.jpg"), 200'000);
 }
 
 TEST_P(BlobStoreSuite, ReplacesWhatWasThere) {
