@@ -82,6 +82,11 @@ std::string_view without_fan_out(std::string_view stem, std::uint64_t item) {
 
 }  // namespace
 
+bool remembers_all(const IngestMemory& memory, const Job& job) {
+  const bool knows_since = !job.since || (memory.since && memory.since->is_complete());
+  return memory.items >= job.total && knows_since;
+}
+
 std::uint64_t url_key(std::string_view url, std::optional<std::int64_t> recipe_no) {
   return recipe_no ? hash64(fmt::format("{} {}", *recipe_no, url)) : hash64(url);
 }

@@ -12,6 +12,7 @@
 
 #include "jobs/key_table.h"
 #include "jobs/model.h"
+#include "jobs/since_memory.h"
 
 namespace pixmill::jobs {
 
@@ -24,8 +25,12 @@ struct IngestMemory {
   // Numbers of the recipes of rows, by a hash of the recipe; nullopt until they have been read.
   std::optional<std::map<std::uint64_t, std::int64_t>> recipes;
   std::uint64_t recipe_bytes = 0;
+  std::optional<SinceMemory> since;  // of a job that is compared with another
   std::uint64_t last_use = 0;
 };
+
+// Everything that is in of the job is remembered, and all of the one that it is compared with.
+[[nodiscard]] bool remembers_all(const IngestMemory& memory, const Job& job);
 
 // Which items are the same: those with one address under one recipe.
 [[nodiscard]] std::uint64_t url_key(std::string_view url, std::optional<std::int64_t> recipe_no);

@@ -45,13 +45,21 @@ json::object links_of(const Job& job, const Links& links) {
     return {{"self", nullptr},
             {"items", nullptr},
             {"result_csv", links.file(folder + "result.csv")},
-            {"images_csv", links.file(folder + "images.csv")}};
+            {"images_csv", links.file(folder + "images.csv")},
+            {"gone_csv", job.since ? json::value(links.file(folder + "gone.csv")) : json::value(nullptr)}};
   }
   const std::string self = fmt::format("{}/v1/jobs/{}", links.base_url, job.id.text());
   return {{"self", self},
           {"items", self + "/items"},
           {"result_csv", self + "/result.csv"},
-          {"images_csv", self + "/images.csv"}};
+          {"images_csv", self + "/images.csv"},
+          {"gone_csv", job.since ? json::value(self + "/gone.csv") : json::value(nullptr)}};
+}
+
+// Of a job that is compared with an earlier one.
+json::value since_count(const Job& job, std::uint64_t count) {
+  if (!job.since) return nullptr;
+  return json::value(count);
 }
 
 json::object job_object(const Job& job, const Links& links) {
@@ -69,6 +77,11 @@ json::object job_object(const Job& job, const Links& links) {
           {"succeeded", job.succeeded},
           {"failed", job.failed},
           {"cancelled", job.cancelled},
+          {"since", text_or_null(job.since ? job.since->text() : "")},
+          {"new", since_count(job, job.succeeded - job.changed - job.unchanged)},
+          {"changed", since_count(job, job.changed)},
+          {"unchanged", since_count(job, job.unchanged)},
+          {"gone", since_count(job, job.gone)},
           {"rows", job.rows},
           {"invalid_rows", job.invalid},
           {"bytes_in", job.bytes_in},

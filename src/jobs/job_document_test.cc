@@ -72,13 +72,35 @@ TEST(JobDocument, HasEveryFieldInAStableOrder) {
       R"({"id":"11111111-2222-4333-8444-555555555555","name":"products.csv","state":"completed_with_errors",)"
       R"("status":"completed","origin":"api","generation":1,"recipe":"format=jpeg quality=50","recipe_name":null,)"
       R"("row_recipes":0,"total":4,)"
-      R"("remaining":0,"succeeded":3,"failed":1,"cancelled":0,"rows":3,"invalid_rows":1,"bytes_in":5000000000,)"
+      R"("remaining":0,"succeeded":3,"failed":1,"cancelled":0,"since":null,"new":null,"changed":null,)"
+      R"("unchanged":null,"gone":null,"rows":3,"invalid_rows":1,"bytes_in":5000000000,)"
       R"("bytes_out":1000,"created_at":"2025-06-15T15:06:40.123Z","started_at":null,"finished_at":null,)"
       R"("webhook_url":null,"error":null,"links":{)"
       R"("self":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555",)"
       R"("items":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/items",)"
       R"("result_csv":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/result.csv",)"
-      R"("images_csv":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/images.csv"}})");
+      R"("images_csv":"http://127.0.0.1:8000/v1/jobs/11111111-2222-4333-8444-555555555555/images.csv","gone_csv":null}})");
+}
+
+TEST(JobDocument, SaysHowItComparesWithAnEarlierJob) {
+  Job job = make_job();
+  job.since = JobId{*Uuid::parse("22222222-2222-4333-8444-555555555555")};
+  job.succeeded = 10;
+  job.changed = 3;
+  job.unchanged = 5;
+  job.gone = 4;
+  const json::object document = json::parse(job_document(job, kLinks)).as_object();
+  EXPECT_EQ(document.at("since").as_string(), "22222222-2222-4333-8444-555555555555");
+  EXPECT_EQ(document.at("new").to_number<int>(), 2);
+  EXPECT_EQ(document.at("changed").to_number<int>(), 3);
+  EXPECT_EQ(document.at("unchanged").to_number<int>(), 5);
+  EXPECT_EQ(document.at("gone").to_number<int>(), 4);
+  EXPECT_THAT(std::string(document.at("links").at("gone_csv").as_string()), ::testing::EndsWith("/gone.csv"));
+  job.origin = JobOrigin::kRun;
+  job.blob_prefix = "images/";
+  const Links files{.base_url = "", .files_base = "/home/me/out"};
+  const json::object of_run = json::parse(job_document(job, files)).as_object();
+  EXPECT_EQ(of_run.at("links").at("gone_csv").as_string(), "/home/me/out/gone.csv");
 }
 
 TEST(JobDocument, SaysWhyAJobWasRejectedAndWhenThingsHappened) {

@@ -69,8 +69,8 @@ class JobStore {
   // than the implementation can hold.
   [[nodiscard]] virtual Task<Result<void>> append_rows(JobId job, std::vector<std::string> columns,
                                                        std::vector<NewRow> rows) = 0;
-  // ingesting ► running, or on to its end when nothing remains. Durable. Errors: kNotFound, kCancelled, kConflict as
-  // above.
+  // ingesting ► running, or on to its end when nothing remains. Notes first, in transactions of their own, which URLs
+  // of the earlier job are gone. Durable. Errors: kNotFound, kCancelled, kConflict as above.
   [[nodiscard]] virtual Task<Result<void>> finish_ingest(JobId job) = 0;
   // ingesting ► rejected, with an event: the table turned out to be unreadable. What it had of items is cancelled
   // first, as rescue() goes on with. Durable. Errors: as finish_ingest.
@@ -122,6 +122,10 @@ class JobStore {
                                                             std::uint32_t limit) = 0;
   [[nodiscard]] virtual Task<Result<std::vector<FailureGroup>>> failures(
       JobId job) = 0;  // most frequent first; kNotFound
+  // Of a job that is compared with an earlier one: what of that is gone, in its order, behind item `after` of it; at
+  // most `limit` (1 to 1,000). Errors: kNotFound, kInvalidArgument.
+  [[nodiscard]] virtual Task<Result<std::vector<GoneUrl>>> gone(JobId job, std::uint64_t after,
+                                                                std::uint32_t limit) = 0;
   // Which of `keys` no succeeded item names: what a sweep may delete.
   [[nodiscard]] virtual Task<Result<std::vector<std::string>>> unreferenced(std::vector<std::string> keys) = 0;
   struct QueueDepth {

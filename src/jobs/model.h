@@ -2,12 +2,14 @@
 //
 //   JOB   receiving ► ingesting ► running ► completed | completed_with_errors | failed (nothing succeeded)
 //             └ rejected   └──────────────► cancelling ► cancelled          paused ◄► running
-//   ITEM  pending ─ claim(token+1) ► leased ─ compare-and-set(token) ► succeeded | failed | pending(retry at T)
+//   ITEM  pending ─ claim(token+1) ► leased ─ compare-and-set(token) ► succeeded | unchanged | failed | pending(retry
+//   at T)
 //             ▲                        └ rescuer: lease expired            pending, leased ► cancelled with the job
 //
 // A job has rows (lines of its table) and items (pictures), numbered from 1 within the job in input order; a row may
 // hold several. An item whose URL an earlier item of the same job has too, under the same recipe, waits for that one
-// (`same_as`) and copies its outcome.
+// (`same_as`) and copies its outcome. A job may be compared with an earlier one (`since`): what that made of the same
+// URL under the same recipe is used again when the source has not changed, and the item is `unchanged`.
 #pragma once
 
 #include <cstdint>
@@ -114,6 +116,10 @@ struct NewJob {
   std::string recipe_name = {};             // RecipeChoice::name of `recipe`
   bool overrides = false;                   // columns of the table may change the recipe row by row
   std::vector<NamedRecipe> row_names = {};  // that its rows ask for: they mean the same however often the table is read
+  std::optional<JobId> since = {};          // an ended job that this one is compared with
+  std::string since_folder = {};            // whose database has that job; "": it is in this one
+  std::string since_files = {};             // where that job's results lie; "": where this one's do
+  std::string results_at = {};              // where this job's lie, of `run`: "s3://…"; "": with the database
 };
 
 struct Job {
@@ -138,7 +144,7 @@ struct Job {
   std::uint64_t invalid = 0;         // rows skipped as invalid
   std::uint64_t total = 0;           // items
   std::uint64_t remaining = 0;       // items without a final state
-  std::uint64_t succeeded = 0;
+  std::uint64_t succeeded = 0;       // unchanged ones included
   std::uint64_t failed = 0;
   std::uint64_t cancelled = 0;
   std::uint64_t bytes_in = 0;  // of succeeded items
@@ -148,6 +154,13 @@ struct Job {
   TimePoint created_at;
   std::optional<TimePoint> started_at;   // first claim
   std::optional<TimePoint> finished_at;  // of the current generation
+  std::optional<JobId> since;            // as in NewJob, like the three below
+  std::string since_folder;
+  std::string since_files;
+  std::string results_at;
+  std::uint64_t unchanged = 0;  // of `succeeded`: made by the earlier job
+  std::uint64_t changed = 0;    // of `succeeded`: made anew, though the earlier job had the URL; the others are new
+  std::uint64_t gone = 0;       // URLs of the earlier job that are not in this one; counted once the table is read
 };
 
 struct NewItem {
@@ -182,6 +195,31 @@ struct ItemTimes {
   std::int64_t store_ms = 0;
 };
 
+// What a success was made from, kept for the jobs that are compared with this one.
+struct SourceFacts {
+  std::string validator;    // of the source's version, as its server names it; "" for none
+  std::string version_url;  // that it belongs to; "": the item's own
+  std::string sha256;       // of the source's bytes, in hexadecimal digits; "" when nothing is known
+  std::string made_with;    // what else the result depends on
+  bool operator==(const SourceFacts&) const = default;
+};
+
+// What an earlier job has of an item: its outputs' keys are that job's.
+struct EarlierItem {
+  SourceFacts source;
+  std::uint64_t bytes_in = 0;
+  std::vector<Output> outputs;
+};
+
+// A URL of the earlier job that is not in the one that is compared with it.
+struct GoneUrl {
+  std::uint64_t item = 0;  // of the earlier job, like row and index
+  std::uint64_t row = 0;
+  std::uint32_t index = 1;
+  std::string url;
+  bool operator==(const GoneUrl&) const = default;
+};
+
 // Names one lease: a write with an old token changes nothing.
 struct Lease {
   std::int64_t job_no = 0;  // the store's own number of the job
@@ -207,11 +245,15 @@ struct ClaimedItem {
   std::uint64_t same_as_bytes_in = 0;
   std::string same_as_error_code;
   std::string same_as_error_message;
+  bool same_as_unchanged = false;
+  std::optional<EarlierItem> earlier = std::nullopt;  // of the same URL and recipe, when its result may still serve
 };
 
 struct ItemSuccess {
   std::uint64_t bytes_in = 0;
   std::vector<Output> outputs;
+  SourceFacts source = {};
+  bool unchanged = false;
 };
 
 struct ItemFailure {

@@ -108,13 +108,16 @@ Result<void> Writer::lease_items(const std::vector<Pick>& picks, const ClaimRequ
                                                                .add(request.worker)
                                                                .add(options_.server)));
   if (rows.size() != static_cast<int>(item.size())) return session_.try_again();
+  std::vector<std::int64_t> since_items;
   for (int i = 0; i < rows.size(); ++i) {
     const auto row = rows[i];
     PIXMILL_TRY(auto claimed, read_claimed(row));
+    since_items.push_back(row.integer(16));
     claimed.recipe = row.text(10);
     const auto original_state = parse_item_state(row.view(12));
-    if (original_state == ItemState::kSucceeded) {
+    if (original_state == ItemState::kSucceeded || original_state == ItemState::kUnchanged) {
       claimed.same_as = natural(row, 11);
+      claimed.same_as_unchanged = original_state == ItemState::kUnchanged;
       claimed.same_as_bytes_in = natural(row, 13);
     } else if (original_state == ItemState::kFailed) {
       claimed.same_as = natural(row, 11);
@@ -123,7 +126,8 @@ Result<void> Writer::lease_items(const std::vector<Pick>& picks, const ClaimRequ
     }
     items.push_back(std::move(claimed));
   }
-  return describe_originals(items);
+  PIXMILL_RETURN_IF_ERROR(describe_originals(items));
+  return describe_earlier(items, since_items);
 }
 
 // What was stored for the same address before, once for all items that share it.

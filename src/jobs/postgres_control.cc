@@ -146,7 +146,8 @@ Result<std::int64_t> Writer::reopen_items(const StoredJob& stored, const db::pg:
     const bool is_waited_for = is_reopened(*same_as.back()) || (found != states.end() && !is_terminal(found->second));
     if (is_waited_for) {
       not_before.back().reset();
-    } else if (found == states.end() || found->second != ItemState::kSucceeded) {
+    } else if (found == states.end() ||
+               (found->second != ItemState::kSucceeded && found->second != ItemState::kUnchanged)) {
       same_as.back().reset();  // the original is not tried again, so this one speaks for itself
     }
   }

@@ -20,7 +20,7 @@ LeaseKey key_of(const ItemOutcome& outcome) { return {outcome.lease.job_no, outc
 // The columns of kRecord, one element per outcome.
 struct RecordArrays {
   std::vector<std::int64_t> job_no, item, token, crashes, fetch_ms, transform_ms, store_ms;
-  std::vector<std::string> states, codes, messages;
+  std::vector<std::string> states, codes, messages, validators, version_urls, digests, made_with;
   std::vector<std::optional<std::int64_t>> not_before, bytes_in;
 
   void add(const ItemOutcome& outcome) {
@@ -31,10 +31,12 @@ struct RecordArrays {
     transform_ms.push_back(outcome.times.transform_ms);
     store_ms.push_back(outcome.times.store_ms);
     if (const auto* success = std::get_if<ItemSuccess>(&outcome.result)) {
-      add(ItemState::kSucceeded, std::nullopt, ItemFailure{});
+      add(success->unchanged ? ItemState::kUnchanged : ItemState::kSucceeded, std::nullopt, ItemFailure{});
+      add(success->source);
       bytes_in.emplace_back(number(success->bytes_in));
       return;
     }
+    add(SourceFacts{});
     const auto& failure = std::get<ItemFailure>(outcome.result);
     std::optional<std::int64_t> retry_ms;
     if (failure.retry_at) retry_ms = std::max<std::int64_t>(to_unix_ms(*failure.retry_at), 0);
@@ -43,6 +45,13 @@ struct RecordArrays {
   }
 
  private:
+  void add(const SourceFacts& source) {
+    validators.push_back(source.validator);
+    version_urls.push_back(source.version_url);
+    // What is no digest would make the statement fail.
+    digests.push_back(digest_bytes(source.sha256).empty() ? std::string() : source.sha256);
+    made_with.push_back(source.made_with);
+  }
   void add(ItemState state, std::optional<std::int64_t> retry_ms, const ItemFailure& failure) {
     states.emplace_back(to_text(state));
     not_before.push_back(retry_ms);
@@ -57,6 +66,7 @@ struct RecordArrays {
 // The outcomes whose lease was theirs, in the order of their locks.
 struct Writer::Held {
   std::map<LeaseKey, ItemState> states;
+  std::map<LeaseKey, std::int64_t> since_items;  // of those that have one
   std::vector<const ItemOutcome*> successes, failures;
 };
 
@@ -83,6 +93,9 @@ Result<FinishReport> Writer::finish(const std::vector<ItemOutcome>& outcomes) {
       if (found->second == ItemState::kFailed) ++change.failed;
       if (success == nullptr) continue;
       ++change.succeeded;
+      const auto since_item = held.since_items.find(found->first);
+      count_since(success->unchanged,
+                  since_item == held.since_items.end() ? std::nullopt : std::optional(since_item->second), change);
       change.bytes_in += number(success->bytes_in);
       for (const auto& output : success->outputs) change.bytes_out += number(output.bytes);
     }
@@ -108,14 +121,17 @@ Result<Writer::Held> Writer::record(const std::vector<ItemOutcome>& outcomes) {
   params.add(arrays.job_no).add(arrays.item).add(arrays.token).add(arrays.states).add(arrays.not_before);
   params.add(arrays.codes).add(arrays.messages).add(arrays.bytes_in).add(arrays.crashes).add(arrays.fetch_ms);
   params.add(arrays.transform_ms).add(arrays.store_ms).add(now_ms());
+  params.add(arrays.validators).add(arrays.version_urls).add(arrays.digests).add(arrays.made_with);
   PIXMILL_TRY(const auto rows, session_.query(kRecord, params));
   for (int i = 0; i < rows.size(); ++i) {
     const auto state = parse_item_state(rows[i].view(3));
     if (!state) return broken_row("item state");
-    held.states[{rows[i].integer(0), natural(rows[i], 1), rows[i].integer(2)}] = *state;
+    const LeaseKey key{rows[i].integer(0), natural(rows[i], 1), rows[i].integer(2)};
+    held.states[key] = *state;
+    if (!rows[i].is_null(4)) held.since_items[key] = rows[i].integer(4);
   }
   for (const auto& [key, state] : held.states) {
-    if (state == ItemState::kSucceeded) held.successes.push_back(first[key]);
+    if (state == ItemState::kSucceeded || state == ItemState::kUnchanged) held.successes.push_back(first[key]);
     if (state == ItemState::kFailed) held.failures.push_back(first[key]);
   }
   return held;
@@ -178,7 +194,7 @@ Result<void> Writer::count_failures(const std::vector<const ItemOutcome*>& failu
 Result<void> Writer::wake_followers(const Held& held) {
   std::vector<std::int64_t> job_no, item;
   for (const auto& [key, state] : held.states) {
-    if (state != ItemState::kSucceeded && state != ItemState::kFailed) continue;
+    if (state != ItemState::kSucceeded && state != ItemState::kUnchanged && state != ItemState::kFailed) continue;
     job_no.push_back(std::get<0>(key));
     item.push_back(number(std::get<1>(key)));
   }
@@ -190,7 +206,8 @@ Result<void> Writer::wake_followers(const Held& held) {
 
 Result<void> Writer::count(const Changes& changes, Finished& finished) {
   if (changes.empty()) return {};
-  std::vector<std::int64_t> job_no, leased, remaining, succeeded, failed, cancelled, bytes_in, bytes_out;
+  std::vector<std::int64_t> job_no, leased, remaining, succeeded, failed, cancelled, bytes_in, bytes_out, unchanged,
+      changed;
   for (const auto& [number, change] : changes) {
     job_no.push_back(number);
     leased.push_back(change.leased);
@@ -200,10 +217,12 @@ Result<void> Writer::count(const Changes& changes, Finished& finished) {
     cancelled.push_back(change.cancelled);
     bytes_in.push_back(change.bytes_in);
     bytes_out.push_back(change.bytes_out);
+    unchanged.push_back(change.unchanged);
+    changed.push_back(change.changed);
   }
   Params params;
   params.add(job_no).add(leased).add(remaining).add(succeeded).add(failed).add(cancelled).add(bytes_in);
-  PIXMILL_TRY(const auto rows, session_.query(kCountChanges, params.add(bytes_out)));
+  PIXMILL_TRY(const auto rows, session_.query(kCountChanges, params.add(bytes_out).add(unchanged).add(changed)));
   std::set<std::int64_t> done;
   for (int i = 0; i < rows.size(); ++i) {
     if (rows[i].integer(1) == 0) done.insert(rows[i].integer(0));

@@ -19,23 +19,6 @@ std::unexpected<Error> read_again() {
 
 }  // namespace
 
-// What one transaction inserts, column by column.
-struct Writer::Chunk {
-  std::vector<std::int64_t> row_no, first_item, item_count;
-  std::vector<std::string> cells, problems;
-
-  std::vector<std::int64_t> item, item_row, position;
-  std::vector<std::string> urls, stems;
-  std::vector<std::optional<std::int64_t>> same_as, not_before, recipe_no;
-
-  std::vector<std::int64_t> new_recipe_no;
-  std::vector<std::string> new_recipes, new_recipe_names;
-
-  std::uint64_t last_row = 0;
-  std::int64_t invalid = 0;
-  std::string columns;  // JSON; "" to leave them
-};
-
 Result<void> Writer::create_job(const NewJob& job) {
   return transact(Durability::kDurable, [&]() -> Result<void> {
     std::optional<std::string> sealed;
@@ -45,6 +28,8 @@ Result<void> Writer::create_job(const NewJob& job) {
     params.add(job.webhook_url).add_bytes(sealed).add(job.name_template).add(job.blob_prefix).add(job.source_path);
     params.add(job.source_digest).add(job.url_column).add(job.invalid_rows == InvalidRows::kSkip ? "skip" : "reject");
     params.add(now_ms()).add(job.recipe_name).add(std::int64_t{job.overrides}).add(options_.server);
+    params.add(job.since ? job.since->text() : std::string()).add(job.since_folder).add(job.since_files);
+    params.add(job.results_at);
     PIXMILL_TRY(const auto inserted, session_.query(kInsertJob, params));
     if (inserted.empty()) return fail(ErrorCode::kConflict, "A job with this id exists.");
     if (job.row_names.empty()) return {};
@@ -82,6 +67,8 @@ Result<bool> Writer::remember_names(const JobId& id) {
   return session_.snapshot([&]() -> Result<bool> {
     PIXMILL_TRY(const auto stored, ingesting_job(id, Lock::kNone));
     auto& memory = memories_.of(stored.job_no);
+    PIXMILL_TRY(const bool more_of_earlier, remember_earlier(stored, memory));
+    if (more_of_earlier) return true;
     if (memory.items >= stored.job.total) return false;
     PIXMILL_TRY(
         const auto rows,
@@ -90,6 +77,7 @@ Result<bool> Writer::remember_names(const JobId& id) {
       const auto row = rows[i];
       const auto item = natural(row, 0);
       if (row.is_null(3)) memory.urls.insert(url_key(row.view(1), optional_integer<std::int64_t>(row, 4)), item);
+      if (!row.is_null(5) && memory.since) memory.since->name(row.view(1));
       remember_item(memory, item, row.view(2));
     }
     return memory.items < stored.job.total;
@@ -122,9 +110,9 @@ Result<Writer::Appended> Writer::append_now(const JobId& id, const std::vector<s
   PIXMILL_TRY(const auto stored, ingesting_job(id, Lock::kNone));
   Appended appended{.job_no = stored.job_no, .next = from, .last_row = stored.job.rows, .items = stored.job.total};
   auto& memory = memories_.of(stored.job_no);
-  if (const auto remembered = memory.items; remembered != stored.job.total) {
+  if (memory.items != stored.job.total || !remembers_all(memory, stored.job)) {
     // Pushed out by other jobs since remember_names(), or of a transaction that was rolled back.
-    if (remembered > stored.job.total) memories_.forget(stored.job_no);
+    if (memory.items > stored.job.total) memories_.forget(stored.job_no);
     return appended;
   }
   PIXMILL_RETURN_IF_ERROR(remember_recipes(stored.job_no, memory));
@@ -141,9 +129,10 @@ Result<Writer::Appended> Writer::append_now(const JobId& id, const std::vector<s
     if (memory.items + row.items.size() > options_.items_per_job_max) {
       return std::unexpected(too_many_images(options_.items_per_job_max));
     }
-    PIXMILL_RETURN_IF_ERROR(add_row(chunk, memory, row));
+    PIXMILL_RETURN_IF_ERROR(add_row(chunk, memory, stored.job, row));
   }
   PIXMILL_RETURN_IF_ERROR(match_leaders(stored.job_no, chunk));
+  PIXMILL_RETURN_IF_ERROR(match_earlier(stored, chunk, memory));
   PIXMILL_RETURN_IF_ERROR(insert_chunk(stored, chunk));
   const auto items = std::ssize(chunk.item);
   PIXMILL_TRY(const auto counted, run(session_, kCountRows,
@@ -179,7 +168,7 @@ Result<void> Writer::remember_recipes(std::int64_t job_no, IngestMemory& memory)
   return {};
 }
 
-Result<void> Writer::add_row(Chunk& chunk, IngestMemory& memory, const NewRow& row) const {
+Result<void> Writer::add_row(Chunk& chunk, IngestMemory& memory, const Job& job, const NewRow& row) const {
   chunk.row_no.push_back(number(row.row));
   chunk.cells.push_back(to_json(row.cells));
   chunk.problems.push_back(row.problem);
@@ -201,6 +190,8 @@ Result<void> Writer::add_row(Chunk& chunk, IngestMemory& memory, const NewRow& r
     chunk.same_as.push_back(earlier ? std::optional(number(*earlier)) : std::nullopt);
     chunk.not_before.emplace_back(kAtOnce);
     chunk.recipe_no.push_back(recipe);
+    chunk.since_item.emplace_back();
+    if (job.since) chunk.recipes.push_back(row.recipe ? row.recipe->text : job.recipe);
   }
   return {};
 }
@@ -284,7 +275,7 @@ Result<void> Writer::insert_chunk(const StoredJob& stored, const Chunk& chunk) {
   if (chunk.item.empty()) return {};
   Params items;
   items.add(job_no).add(chunk.item).add(chunk.item_row).add(chunk.position).add(chunk.urls).add(chunk.stems);
-  items.add(chunk.same_as).add(chunk.not_before).add(chunk.recipe_no);
+  items.add(chunk.same_as).add(chunk.not_before).add(chunk.recipe_no).add(chunk.since_item);
   PIXMILL_TRY([[maybe_unused]] const auto inserted, run(session_, kInsertItems, items));
   return {};
 }

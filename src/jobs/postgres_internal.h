@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -58,6 +59,23 @@ struct LeaseArrays {
   std::vector<std::int64_t> job_no, item, token;
 };
 
+// What one transaction of an ingest inserts, column by column.
+struct Chunk {
+  std::vector<std::int64_t> row_no, first_item, item_count;
+  std::vector<std::string> cells, problems;
+
+  std::vector<std::int64_t> item, item_row, position;
+  std::vector<std::string> urls, stems, recipes;  // `recipes`: in words, where the job is compared with another
+  std::vector<std::optional<std::int64_t>> same_as, not_before, recipe_no, since_item;
+
+  std::vector<std::int64_t> new_recipe_no;
+  std::vector<std::string> new_recipes, new_recipe_names;
+
+  std::uint64_t last_row = 0;
+  std::int64_t invalid = 0;
+  std::string columns;  // JSON; "" to leave them
+};
+
 class Writer {
  public:
   Writer(const Clock& clock, db::pg::SessionOptions session, db::pg::StopSignal& stop, const PostgresOptions& options)
@@ -72,6 +90,8 @@ class Writer {
   // Appends rows[from …] up to a bounded number of items; where to go on. `from` itself: remember_names() first.
   [[nodiscard]] Result<std::size_t> append_rows(const JobId& id, const std::vector<std::string>& columns,
                                                 const std::vector<NewRow>& rows, std::size_t from);
+  // Notes some of what the earlier job had and this one has not; with kForgotten remember_names() comes first.
+  [[nodiscard]] Result<GoneStep> note_gone(const JobId& id);
   [[nodiscard]] Result<void> finish_ingest(const JobId& id);
   [[nodiscard]] Result<void> reject_job(const JobId& id, const Error& why);
 
@@ -114,7 +134,6 @@ class Writer {
   [[nodiscard]] Result<void> end_sweep(const JobRecord& record);
 
  private:
-  struct Chunk;
   struct Held;
   struct Appended {
     std::int64_t job_no = 0;
@@ -141,11 +160,29 @@ class Writer {
   [[nodiscard]] Result<Appended> append_now(const JobId& id, const std::vector<std::string>& columns,
                                             const std::vector<NewRow>& rows, std::size_t from);
   [[nodiscard]] Result<void> remember_recipes(std::int64_t job_no, IngestMemory& memory);
-  [[nodiscard]] Result<void> add_row(Chunk& chunk, IngestMemory& memory, const NewRow& row) const;
+  [[nodiscard]] Result<void> add_row(Chunk& chunk, IngestMemory& memory, const Job& job, const NewRow& row) const;
   [[nodiscard]] Result<std::optional<std::int64_t>> recipe_number(Chunk& chunk, IngestMemory& memory,
                                                                   const NewRow& row) const;
   [[nodiscard]] Result<void> match_leaders(std::int64_t job_no, Chunk& chunk);
   [[nodiscard]] Result<void> insert_chunk(const StoredJob& stored, const Chunk& chunk);
+
+  // postgres_since.cc
+  // The number of the job that this one is compared with; nullopt when it is not there any more.
+  [[nodiscard]] Result<std::optional<StoredJob>> earlier_job(const Job& job);
+  // A slice of it; true when there is more to read.
+  [[nodiscard]] Result<bool> remember_earlier(const StoredJob& stored, IngestMemory& memory);
+  // The items of it that new ones have in their rows.
+  [[nodiscard]] Result<void> match_earlier(const StoredJob& stored, Chunk& chunk, IngestMemory& memory);
+  [[nodiscard]] Result<std::set<std::int64_t>> earlier_with_urls(
+      std::int64_t job_no, const std::multimap<std::int64_t, std::string_view>& urls);
+  struct GoneReach {
+    GoneStep step = GoneStep::kDone;
+    std::uint64_t after = 0;
+  };
+  [[nodiscard]] Result<GoneReach> note_gone_now(const StoredJob& stored, const SinceMemory& since);
+  // Fills in what the earlier jobs have of the items; `since_items` are those of the rows, beside `items`.
+  [[nodiscard]] Result<void> describe_earlier(std::vector<ClaimedItem>& items,
+                                              const std::vector<std::int64_t>& since_items);
 
   // postgres_claims.cc
   [[nodiscard]] Result<Claim> claim_now(const ClaimRequest& request);
@@ -219,6 +256,7 @@ class Reader {
   [[nodiscard]] Result<ItemPage> items(const JobId& id, const ItemQuery& query);
   [[nodiscard]] Result<std::vector<Row>> rows(const JobId& id, RowRange range);
   [[nodiscard]] Result<std::vector<FailureGroup>> failures(const JobId& id);
+  [[nodiscard]] Result<std::vector<GoneUrl>> gone(const JobId& id, std::uint64_t after, std::uint32_t limit);
   [[nodiscard]] Result<std::vector<std::string>> unreferenced(const std::vector<std::string>& keys);
   [[nodiscard]] Result<JobStore::QueueDepth> depth();
   [[nodiscard]] Result<void> ping();

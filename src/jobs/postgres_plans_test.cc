@@ -34,6 +34,11 @@ struct Named {
 // What touches items, rows, outputs or deliveries.
 constexpr Named kLargeStatements[] = {PLAN(kLeaders),
                                       PLAN(kNamesAfter),
+                                      PLAN(kEarlierAfter),
+                                      PLAN(kEarlierUrls),
+                                      PLAN(kEarlierItems),
+                                      PLAN(kGoneAfter),
+                                      PLAN(kLastGone),
                                       PLAN(kRunnableJobs),
                                       PLAN(kReadyItems),
                                       PLAN(kLeaseItems),

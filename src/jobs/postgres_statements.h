@@ -30,8 +30,10 @@ inline constexpr std::string_view kJobByDigest =
 // --- Ingest ---
 inline constexpr std::string_view kInsertJob =
     "INSERT INTO jobs (id, state, origin, priority, name, recipe, webhook_url, headers, name_template, blob_prefix, "
-    "source_path, source_digest, url_column, invalid_rows, created_at, recipe_name, overrides, ingest_by) "
-    "VALUES ($1, 'ingesting', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) "
+    "source_path, source_digest, url_column, invalid_rows, created_at, recipe_name, overrides, ingest_by, since, "
+    "since_folder, since_files, results_at) "
+    "VALUES ($1, 'ingesting', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
+    "$21) "
     "ON CONFLICT (id) DO NOTHING RETURNING job_no";
 inline constexpr std::string_view kInsertRowNames =
     "INSERT INTO job_row_names (job_no, written, recipe, name) "
@@ -47,15 +49,43 @@ inline constexpr std::string_view kInsertRows =
     "INSERT INTO rows (job_no, row_no, cells, problem, first_item, item_count) "
     "SELECT $1, r.* FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[]) AS r";
 inline constexpr std::string_view kInsertItems =
-    "INSERT INTO items (job_no, item, row_no, position, url, stem, same_as, not_before, recipe_no) SELECT $1, i.* FROM "
-    "unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], "
-    "$9::bigint[]) AS i";
+    "INSERT INTO items (job_no, item, row_no, position, url, stem, same_as, not_before, recipe_no, since_item) "
+    "SELECT $1, i.* FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], "
+    "$8::bigint[], $9::bigint[], $10::bigint[]) AS i";
 // The first items with addresses that come again. Locked, so that none ends before those that wait for it can be seen.
 inline constexpr std::string_view kLeaders =
     "SELECT item, url, state, recipe_no FROM items WHERE job_no = $1 AND item = ANY($2::bigint[]) ORDER BY item FOR "
     "SHARE";
 inline constexpr std::string_view kNamesAfter =
-    "SELECT item, url, stem, same_as, recipe_no FROM items WHERE job_no = $1 AND item > $2 ORDER BY item LIMIT $3";
+    "SELECT item, url, stem, same_as, recipe_no, since_item FROM items WHERE job_no = $1 AND item > $2 ORDER BY item "
+    "LIMIT $3";
+
+// --- The job that another is compared with ---
+inline constexpr std::string_view kEarlierAfter =
+    "SELECT item, url, recipe_no, (source_sha256 IS NOT NULL AND state IN ('succeeded', 'unchanged'))::int::bigint, "
+    "row_no, position FROM items WHERE job_no = $1 AND item > $2 ORDER BY item LIMIT $3";
+inline constexpr std::string_view kEarlierUrls =
+    "SELECT item, url FROM items WHERE job_no = $1 AND item = ANY($2::bigint[])";
+// What the earlier jobs $1 have in their items $2, in this order.
+inline constexpr std::string_view kEarlierItems =
+    "SELECT p.at, e.url, e.state, e.bytes_in, e.validator, e.version_url, e.source_sha256, e.made_with, "
+    "coalesce((SELECT r.recipe FROM job_recipes AS r WHERE r.job_no = p.job_no AND r.recipe_no = e.recipe_no LIMIT 1), "
+    "(SELECT j.recipe FROM jobs AS j WHERE j.job_no = p.job_no LIMIT 1)) "
+    "FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS p(job_no, item, at) CROSS JOIN LATERAL "
+    "(SELECT * FROM items AS i WHERE i.job_no = p.job_no AND i.item = p.item LIMIT 1) AS e ORDER BY p.at";
+// Of jobs $1: those that they are compared with, and their own recipes.
+inline constexpr std::string_view kEarlierJobs =
+    "SELECT j.job_no, e.job_no, j.recipe FROM jobs AS j CROSS JOIN LATERAL (SELECT job_no FROM jobs AS f "
+    "WHERE f.id = j.since LIMIT 1) AS e WHERE j.job_no = ANY($1::bigint[]) AND j.since <> ''";
+inline constexpr std::string_view kLastGone =
+    "SELECT coalesce((SELECT item FROM gone_urls WHERE job_no = $1 ORDER BY item DESC LIMIT 1), 0)::bigint";
+inline constexpr std::string_view kInsertGone =
+    "INSERT INTO gone_urls (job_no, item, row_no, position, url) "
+    "SELECT $1, g.* FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) AS g";
+inline constexpr std::string_view kCountGone = "UPDATE jobs SET gone = gone + $2 WHERE job_no = $1";
+inline constexpr std::string_view kGoneAfter =
+    "SELECT item, row_no, position, url FROM gone_urls WHERE job_no = $1 AND item > $2 ORDER BY item LIMIT $3";
+
 // Nothing when the job was cancelled meanwhile, or somebody else appended.
 inline constexpr std::string_view kCountRows =
     "UPDATE jobs SET row_count = $2, invalid = invalid + $3, total = total + $4, remaining = remaining + $4, "
@@ -100,18 +130,19 @@ inline constexpr std::string_view kReadyItems =
     "ORDER BY item LIMIT $4 FOR UPDATE SKIP LOCKED) AS fresh UNION ALL "
     "SELECT item FROM (SELECT item FROM items WHERE job_no = $1 AND state = 'pending' AND not_before > $3 "
     "ORDER BY not_before, item LIMIT $4 FOR UPDATE SKIP LOCKED) AS stranded LIMIT $4";
-// Columns 0 to 8 are the item's, 9 its job's id, 10 its recipe, 11 to 14 those of the item it waited for.
+// Columns 0 to 8 are the item's, 9 its job's id, 10 its recipe, 11 to 15 those of the item it waited for, 16 the
+// earlier job's item.
 inline constexpr std::string_view kLeaseItems =
     "WITH leased AS (UPDATE items AS i SET state = 'leased', token = i.token + 1, leased_until = $3, leased_by = $4, "
     "leased_on = $5, not_before = NULL "
     "FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS p(job_no, item, at) "
     "WHERE i.job_no = p.job_no AND i.item = p.item AND (i.state || '') = 'pending' "
     "RETURNING i.job_no, i.item, i.token, i.row_no, i.position, i.url, i.stem, i.attempts, i.engine_crashes, "
-    "i.same_as, i.recipe_no, p.at) "
+    "i.same_as, i.recipe_no, i.since_item, p.at) "
     "SELECT l.job_no, l.item, l.token, l.row_no, l.position, l.url, l.stem, l.attempts, l.engine_crashes, "
     "(SELECT j.id FROM jobs AS j WHERE j.job_no = l.job_no LIMIT 1), "
     "(SELECT r.recipe FROM job_recipes AS r WHERE r.job_no = l.job_no AND r.recipe_no = l.recipe_no LIMIT 1), "
-    "o.item, o.state, o.bytes_in, o.error_code, o.error_message FROM leased AS l LEFT JOIN LATERAL "
+    "o.item, o.state, o.bytes_in, o.error_code, o.error_message, l.since_item FROM leased AS l LEFT JOIN LATERAL "
     "(SELECT * FROM items AS f WHERE f.job_no = l.job_no AND f.item = l.same_as LIMIT 1) AS o ON true ORDER BY l.at";
 // Jobs that gave items out; those that were cancelled meanwhile are missing from the answer.
 inline constexpr std::string_view kServeJobs =
@@ -161,13 +192,15 @@ inline constexpr std::string_view kRecord =
     "leased_until = NULL, leased_by = NULL, leased_on = NULL, attempts = i.attempts + 1, "
     "engine_crashes = i.engine_crashes + p.crashes, error_code = p.error_code, error_message = p.error_message, "
     "bytes_in = coalesce(p.bytes_in, i.bytes_in), fetch_ms = p.fetch_ms, transform_ms = p.transform_ms, "
-    "store_ms = p.store_ms "
+    "store_ms = p.store_ms, validator = nullif(p.validator, ''), version_url = nullif(p.version_url, ''), "
+    "source_sha256 = decode(nullif(p.source_sha256, ''), 'hex'), made_with = nullif(p.made_with, '') "
     "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], "
-    "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) AS p(job_no, item, token, state, "
-    "not_before, error_code, error_message, bytes_in, crashes, fetch_ms, transform_ms, store_ms) "
+    "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $14::text[], $15::text[], $16::text[], "
+    "$17::text[]) AS p(job_no, item, token, state, not_before, error_code, error_message, bytes_in, crashes, fetch_ms, "
+    "transform_ms, store_ms, validator, version_url, source_sha256, made_with) "
     "CROSS JOIN LATERAL (SELECT state FROM jobs WHERE jobs.job_no = p.job_no LIMIT 1) AS j "
     "WHERE i.job_no = p.job_no AND i.item = p.item AND (i.state || '') = 'leased' AND i.token = p.token "
-    "RETURNING i.job_no, i.item, i.token, i.state";
+    "RETURNING i.job_no, i.item, i.token, i.state, i.since_item";
 inline constexpr std::string_view kInsertOutputs =
     "INSERT INTO outputs (job_no, item, position, rendition, key, key_hash, bytes, width_px, height_px, format, "
     "quality, "
@@ -202,9 +235,11 @@ inline constexpr std::string_view kCountChanges =
     "UPDATE) UPDATE jobs SET leased = jobs.leased + p.leased, remaining = jobs.remaining + p.remaining, "
     "succeeded = jobs.succeeded + p.succeeded, failed = jobs.failed + p.failed, "
     "cancelled = jobs.cancelled + p.cancelled, bytes_in = jobs.bytes_in + p.bytes_in, "
-    "bytes_out = jobs.bytes_out + p.bytes_out FROM locked AS l JOIN unnest($1::bigint[], $2::bigint[], $3::bigint[], "
-    "$4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) AS p(job_no, leased, remaining, succeeded, "
-    "failed, cancelled, bytes_in, bytes_out) ON p.job_no = l.job_no WHERE jobs.job_no = l.job_no "
+    "bytes_out = jobs.bytes_out + p.bytes_out, unchanged = jobs.unchanged + p.unchanged, "
+    "changed = jobs.changed + p.changed FROM locked AS l JOIN unnest($1::bigint[], $2::bigint[], $3::bigint[], "
+    "$4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[]) AS p(job_no, "
+    "leased, remaining, succeeded, failed, cancelled, bytes_in, bytes_out, unchanged, changed) ON p.job_no = l.job_no "
+    "WHERE jobs.job_no = l.job_no "
     "RETURNING jobs.job_no, jobs.remaining";
 
 // --- The end of a job ---

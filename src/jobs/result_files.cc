@@ -60,7 +60,8 @@ std::string_view row_status(const Row& row) {
   const auto all = std::ssize(row.items);
   const auto good = count(is_good);
   if (count([](const Item& item) { return !is_terminal(item.state); }) > 0) return "pending";
-  if (good == all) return "succeeded";
+  const auto unchanged = count([](const Item& item) { return item.state == ItemState::kUnchanged; });
+  if (good == all) return all > 0 && unchanged == all ? "unchanged" : "succeeded";
   if (good > 0) return "partly_succeeded";
   return count([](const Item& item) { return item.state == ItemState::kFailed; }) > 0 ? "failed" : "cancelled";
 }
@@ -96,7 +97,7 @@ struct Stream {
   ResultFile file;
   CellSafety safety;
   Links links;
-  std::uint64_t after_row = 0;
+  std::uint64_t after_row = 0;  // of gone.csv: after_item of the earlier job
   bool header_written = false;
   bool ended = false;
 
@@ -112,6 +113,7 @@ struct Stream {
   }
 
   void write_header(std::string& text) const {
+    if (file == ResultFile::kGoneCsv) return write(text, {"row", "index", "source"});
     if (file == ResultFile::kImagesCsv) {
       write(text, {"row",      "index",     "source",   "output", "state",  "code",     "bytes",        "width",
                    "height",   "format",    "quality",  "ssim",   "sha256", "fetch_ms", "transform_ms", "store_ms",
@@ -179,11 +181,24 @@ struct Stream {
   }
 };
 
+Task<Result<void>> add_gone(std::shared_ptr<Stream> stream, std::string& text) {
+  PIXMILL_CO_TRY(const auto urls, co_await stream->store.gone(stream->job.id, stream->after_row, kRowsPerPiece));
+  for (const auto& gone : urls) {
+    stream->write(text, {std::to_string(gone.row), std::to_string(gone.index), gone.url});
+    stream->after_row = gone.item;
+  }
+  co_return Result<void>();
+}
+
 Task<Result<std::string>> next_piece(std::shared_ptr<Stream> stream) {
   std::string text;
   if (!stream->header_written) {
     stream->write_header(text);
     stream->header_written = true;
+  }
+  if (stream->file == ResultFile::kGoneCsv) {
+    PIXMILL_CO_RETURN_IF_ERROR(co_await add_gone(stream, text));
+    co_return text;
   }
   // A page of invalid rows has no line in images.csv, and an empty piece would be the end.
   do {

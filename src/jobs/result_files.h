@@ -2,13 +2,17 @@
 //
 // result.csv: the input's columns and rows in the input's order, then
 //   Output Image Urls  as many as the row has URLs, separated by ", ", empty where one failed
-//   Status             succeeded, partly_succeeded, failed, cancelled, pending, or invalid for a skipped row
+//   Status             succeeded, unchanged when the earlier results of all its images were used again,
+//   partly_succeeded,
+//                      failed, cancelled, pending, or invalid for a skipped row
 //   Errors             "code: message" of each failed image, or what is wrong with the row
 //   Bytes In, Bytes Out  of the row's succeeded images; empty when there is none
 //   Recipe Used, Recipe Name  what was done, and the named recipe that it came from, if any
 // images.csv: one line per image and rendition (one without output for a failed image): row, index, source, output,
 // state, code, bytes, width, height, format, quality, ssim (empty until it is measured), sha256, fetch_ms,
 // transform_ms, store_ms, attempts, rendition, bytes_in, error, note, recipe, recipe_name.
+// gone.csv: one line per URL of the job that this one is compared with which this one does not have: row and index (in
+// that job), source.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +28,7 @@ namespace pixmill::jobs {
 
 // kSpreadsheet: cells that a spreadsheet would run get a leading ' (PROMISES P39); kExact: byte for byte as they came.
 enum class CellSafety : std::uint8_t { kSpreadsheet, kExact };
-enum class ResultFile : std::uint8_t { kResultCsv, kImagesCsv };
+enum class ResultFile : std::uint8_t { kResultCsv, kImagesCsv, kGoneCsv };
 
 // A pull function for http::StreamBody or a file: each call gives the next piece, empty at the end. `store` must
 // outlive it.

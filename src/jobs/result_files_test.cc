@@ -122,6 +122,15 @@ class ResultFiles : public ::testing::Test {
       }
       co_return page;
     }
+    std::vector<GoneUrl> gone_urls;
+    Task<Result<std::vector<GoneUrl>>> gone(JobId, std::uint64_t after, std::uint32_t) override {
+      if (error) co_return std::unexpected(*error);
+      std::vector<GoneUrl> page;
+      for (const auto& url : gone_urls) {
+        if (url.item > after && page.size() < page_max) page.push_back(url);
+      }
+      co_return page;
+    }
   };
 
   ResultFiles() {
@@ -163,6 +172,38 @@ class ResultFiles : public ::testing::Test {
   RowStore store_;
   Job job_;
 };
+
+TEST_F(ResultFiles, ARowIsUnchangedWhenAllOfItIs) {
+  store_.stored = {{.row = 1, .cells = {}, .problem = "", .items = {make_item(1, 1, 1, ItemState::kUnchanged)}},
+                   {.row = 2,
+                    .cells = {},
+                    .problem = "",
+                    .items = {make_item(2, 2, 1, ItemState::kUnchanged), make_item(3, 2, 2, ItemState::kSucceeded)}},
+                   {.row = 3,
+                    .cells = {},
+                    .problem = "",
+                    .items = {make_item(4, 3, 1, ItemState::kUnchanged), make_item(5, 3, 2, ItemState::kFailed)}}};
+  const auto records = parse(read(ResultFile::kResultCsv, CellSafety::kExact));
+  ASSERT_EQ(records.size(), 4u);
+  EXPECT_EQ(records[1].at(4), "unchanged");
+  EXPECT_EQ(records[2].at(4), "succeeded");
+  EXPECT_EQ(records[3].at(4), "partly_succeeded");
+  EXPECT_EQ(parse(read(ResultFile::kImagesCsv, CellSafety::kExact)).at(1).at(4), "unchanged");
+}
+
+TEST_F(ResultFiles, GoneCsvNamesWhatIsNoLongerThere) {
+  for (std::uint64_t item = 3; item <= 7; ++item) {
+    store_.gone_urls.push_back({.item = item, .row = item - 1, .index = 2, .url = "=u" + std::to_string(item)});
+  }
+  const auto records = parse(read(ResultFile::kGoneCsv, CellSafety::kExact));
+  ASSERT_EQ(records.size(), 6u);
+  EXPECT_THAT(records[0], ElementsAre("row", "index", "source"));
+  EXPECT_THAT(records[1], ElementsAre("2", "2", "=u3"));
+  EXPECT_THAT(records[5], ElementsAre("6", "2", "=u7"));
+  EXPECT_THAT(parse(read(ResultFile::kGoneCsv, CellSafety::kSpreadsheet))[1], ElementsAre("2", "2", "'=u3"));
+  store_.gone_urls.clear();
+  EXPECT_EQ(read(ResultFile::kGoneCsv, CellSafety::kExact), "row,index,source\r\n");
+}
 
 TEST_F(ResultFiles, ResultCsvHasTheInputsRowsAndSevenColumnsMore) {
   const std::string text = read(ResultFile::kResultCsv, CellSafety::kExact);

@@ -89,6 +89,7 @@ Result<Claim> Writer::claim_now(const ClaimRequest& request) {
 
 Result<void> Writer::lease_items(const Pick& pick, const ClaimRequest& request, std::vector<ClaimedItem>& items) {
   PIXMILL_TRY(const auto stored, load_job(database_, pick.job_no));
+  PIXMILL_TRY(auto earlier, earlier_job(stored.job));
   auto numbers = pick.items;
   std::ranges::sort(numbers);
   const auto until = now_ms() + request.lease.count();
@@ -108,11 +109,15 @@ Result<void> Writer::lease_items(const Pick& pick, const ClaimRequest& request, 
     const auto original = row.integer(7);
     std::optional<std::int64_t> recipe_no;
     if (!row.is_null(8)) recipe_no = row.integer(8);
+    const auto since_item = row.integer(9);
     row.reset();
     PIXMILL_TRY(auto recipe, load_recipe(database_, pick.job_no, recipe_no));
     if (recipe) item.recipe = std::move(recipe->text);
     if (original != 0) {
       PIXMILL_RETURN_IF_ERROR(describe_original(pick.job_no, static_cast<std::uint64_t>(original), item));
+    }
+    if (earlier && since_item != kKnownWithoutResult && !item.same_as) {
+      PIXMILL_RETURN_IF_ERROR(describe_earlier(*earlier, stored.job.recipe, since_item, item));
     }
     PIXMILL_TRY([[maybe_unused]] const auto leased, run(database_.prepare(kLeaseItem)
                                                             .bind(pick.job_no)
@@ -130,8 +135,9 @@ Result<void> Writer::describe_original(std::int64_t job_no, std::uint64_t origin
   PIXMILL_TRY(const bool found, step(row));
   if (!found) return {};
   const auto state = parse_item_state(row.view(0));
-  if (state == ItemState::kSucceeded) {
+  if (state == ItemState::kSucceeded || state == ItemState::kUnchanged) {
     item.same_as = original;
+    item.same_as_unchanged = state == ItemState::kUnchanged;
     item.same_as_bytes_in = static_cast<std::uint64_t>(row.integer(1));
     row.reset();
     PIXMILL_TRY(item.same_as_outputs, load_outputs(database_, job_no, original));

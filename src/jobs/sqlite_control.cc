@@ -133,7 +133,7 @@ Result<void> Writer::reopen_item(std::int64_t job_no, std::uint64_t item, std::i
     original.reset();
     if (state && !is_terminal(*state)) {
       not_before.reset();
-    } else if (state != ItemState::kSucceeded) {
+    } else if (state != ItemState::kSucceeded && state != ItemState::kUnchanged) {
       same_as.reset();  // the original is not tried again, so this one speaks for itself
     }
   }

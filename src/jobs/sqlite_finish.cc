@@ -8,6 +8,19 @@
 
 namespace pixmill::jobs::sqlite {
 
+namespace {
+
+void bind_source(db::Statement& statement, const SourceFacts& source) {
+  const auto bind_text = [&](const std::string& text) { text.empty() ? statement.bind_null() : statement.bind(text); };
+  bind_text(source.validator);
+  bind_text(source.version_url);
+  const auto digest = digest_bytes(source.sha256);
+  digest.empty() ? statement.bind_null() : statement.bind_blob(digest);
+  bind_text(source.made_with);
+}
+
+}  // namespace
+
 // The jobs that a batch of outcomes touches.
 struct Writer::Batch {
   struct Entry {
@@ -61,17 +74,17 @@ Result<void> Writer::record(const ItemOutcome& outcome, Batch& batch, FinishRepo
 Result<bool> Writer::record_success(const ItemOutcome& outcome, const ItemSuccess& success, Batch& batch) {
   const auto& lease = outcome.lease;
   const auto item = static_cast<std::int64_t>(lease.item);
-  PIXMILL_TRY(const auto held, run(database_.prepare(kSucceed)
-                                       .bind(lease.job_no)
-                                       .bind(item)
-                                       .bind(lease.token)
-                                       .bind(static_cast<std::int64_t>(success.bytes_in))
-                                       .bind(outcome.times.fetch_ms)
-                                       .bind(outcome.times.transform_ms)
-                                       .bind(outcome.times.store_ms)
-                                       .bind(now_ms())));
-  if (held == 0) return false;
+  auto& row = database_.prepare(kSucceed).bind(lease.job_no).bind(item).bind(lease.token);
+  row.bind(static_cast<std::int64_t>(success.bytes_in)).bind(outcome.times.fetch_ms).bind(outcome.times.transform_ms);
+  row.bind(outcome.times.store_ms).bind(now_ms());
+  row.bind(to_text(success.unchanged ? ItemState::kUnchanged : ItemState::kSucceeded));
+  bind_source(row, success.source);
+  PIXMILL_TRY(const bool held, step(row));
+  if (!held) return false;
+  const auto since_item = optional_integer<std::int64_t>(row, 0);
+  PIXMILL_TRY([[maybe_unused]] const bool another, step(row));
   auto& change = batch.jobs[lease.job_no].change;
+  count_since(success.unchanged, since_item, change);
   std::int64_t position = 0;
   for (const auto& output : success.outputs) {
     PIXMILL_TRY([[maybe_unused]] const auto inserted, run(database_.prepare(kInsertOutput)
@@ -161,7 +174,9 @@ Result<void> Writer::count(std::int64_t job_no, const CounterChange& change) {
                                                            .bind(change.failed)
                                                            .bind(change.cancelled)
                                                            .bind(change.bytes_in)
-                                                           .bind(change.bytes_out)));
+                                                           .bind(change.bytes_out)
+                                                           .bind(change.unchanged)
+                                                           .bind(change.changed)));
   return {};
 }
 

@@ -19,6 +19,8 @@ Result<void> Writer::create_job(const NewJob& job) {
     statement.bind(job.name_template).bind(job.blob_prefix).bind(job.source_path).bind(job.source_digest);
     statement.bind(job.url_column).bind(job.invalid_rows == InvalidRows::kSkip ? "skip" : "reject").bind(now_ms());
     statement.bind(job.recipe_name).bind(std::int64_t{job.overrides});
+    statement.bind(job.since ? job.since->text() : std::string()).bind(job.since_folder).bind(job.since_files);
+    statement.bind(job.results_at);
     PIXMILL_TRY([[maybe_unused]] const auto changed, run(statement));
     PIXMILL_TRY(const auto job_no, job_number(database_, job.id));
     for (const auto& [written, recipe] : job.row_names) {
@@ -38,6 +40,8 @@ Result<StoredJob> Writer::ingesting_job(const JobId& id) {
 Result<bool> Writer::remember_names(const JobId& id) {
   PIXMILL_TRY(const auto stored, ingesting_job(id));
   auto& memory = memories_.of(stored.job_no);
+  PIXMILL_TRY(const bool more_of_earlier, remember_earlier(stored, memory));
+  if (more_of_earlier) return true;
   if (memory.items >= stored.job.total) return false;
   auto& row = database_.prepare(kNamesAfter)
                   .bind(stored.job_no)
@@ -48,6 +52,7 @@ Result<bool> Writer::remember_names(const JobId& id) {
     if (!found) return memory.items < stored.job.total;
     const auto item = static_cast<std::uint64_t>(row.integer(0));
     if (row.is_null(3)) memory.urls.insert(url_key(row.view(1), optional_integer<std::int64_t>(row, 4)), item);
+    if (!row.is_null(5) && memory.since) memory.since->name(row.view(1));
     remember_item(memory, item, row.view(2));
   }
 }
@@ -69,7 +74,8 @@ Result<std::size_t> Writer::append_now(const JobId& id, const std::vector<std::s
                                        const std::vector<NewRow>& rows, std::size_t from) {
   PIXMILL_TRY(const auto stored, ingesting_job(id));
   auto& memory = memories_.of(stored.job_no);
-  if (memory.items < stored.job.total) return from;  // pushed out by other jobs since remember_names()
+  if (!remembers_all(memory, stored.job)) return from;  // pushed out by other jobs since remember_names()
+  PIXMILL_TRY(auto earlier, earlier_job(stored.job));
   if (stored.job.rows == 0 && !columns.empty()) {
     PIXMILL_TRY([[maybe_unused]] const auto set,
                 run(database_.prepare(kSetColumns).bind(stored.job_no).bind(to_json(columns))));
@@ -85,7 +91,7 @@ Result<std::size_t> Writer::append_now(const JobId& id, const std::vector<std::s
     if (memory.items + row.items.size() > options_.items_per_job_max) {
       return std::unexpected(too_many_images(options_.items_per_job_max));
     }
-    PIXMILL_RETURN_IF_ERROR(insert_row(stored.job_no, memory, row));
+    PIXMILL_RETURN_IF_ERROR(insert_row(stored, memory, row, earlier ? &*earlier : nullptr));
     last_row = row.row;
     if (!row.problem.empty()) ++invalid;
   }
@@ -99,7 +105,8 @@ Result<std::size_t> Writer::append_now(const JobId& id, const std::vector<std::s
   return at;
 }
 
-Result<void> Writer::insert_row(std::int64_t job_no, IngestMemory& memory, const NewRow& row) {
+Result<void> Writer::insert_row(const StoredJob& stored, IngestMemory& memory, const NewRow& row, EarlierJob* earlier) {
+  const auto job_no = stored.job_no;
   PIXMILL_TRY([[maybe_unused]] const auto inserted, run(database_.prepare(kInsertRow)
                                                             .bind(job_no)
                                                             .bind(static_cast<std::int64_t>(row.row))
@@ -108,7 +115,14 @@ Result<void> Writer::insert_row(std::int64_t job_no, IngestMemory& memory, const
                                                             .bind(static_cast<std::int64_t>(memory.items + 1))
                                                             .bind(static_cast<std::int64_t>(row.items.size()))));
   PIXMILL_TRY(const auto recipe, recipe_number(job_no, memory, row));
-  for (const auto& item : row.items) PIXMILL_RETURN_IF_ERROR(insert_item(job_no, memory, row, item, recipe));
+  for (const auto& item : row.items) {
+    std::optional<std::int64_t> since_item;
+    if (earlier != nullptr) {
+      PIXMILL_TRY(since_item,
+                  match_earlier(*earlier, memory, item.url, row.recipe ? row.recipe->text : stored.job.recipe));
+    }
+    PIXMILL_RETURN_IF_ERROR(insert_item(job_no, memory, row, item, recipe, since_item));
+  }
   return {};
 }
 
@@ -143,7 +157,7 @@ Result<std::optional<std::int64_t>> Writer::recipe_number(std::int64_t job_no, I
 }
 
 Result<void> Writer::insert_item(std::int64_t job_no, IngestMemory& memory, const NewRow& row, const NewItem& item,
-                                 std::optional<std::int64_t> recipe) {
+                                 std::optional<std::int64_t> recipe, std::optional<std::int64_t> since_item) {
   const auto number = memory.items + 1;
   const auto key = url_key(item.url, recipe);
   std::optional<std::int64_t> same_as;
@@ -170,7 +184,8 @@ Result<void> Writer::insert_item(std::int64_t job_no, IngestMemory& memory, cons
                                                             .bind(stem)
                                                             .bind(same_as)
                                                             .bind(not_before)
-                                                            .bind(recipe)));
+                                                            .bind(recipe)
+                                                            .bind(since_item)));
   memory.items = number;
   return {};
 }

@@ -66,6 +66,8 @@ class Writer {
   // Appends rows[from …] up to a bounded number of items; where to go on. `from` itself: remember_names() first.
   [[nodiscard]] Result<std::size_t> append_rows(const JobId& id, const std::vector<std::string>& columns,
                                                 const std::vector<NewRow>& rows, std::size_t from);
+  // Notes some of what the earlier job had and this one has not; with kForgotten remember_names() comes first.
+  [[nodiscard]] Result<GoneStep> note_gone(const JobId& id);
   [[nodiscard]] Result<void> finish_ingest(const JobId& id);
   [[nodiscard]] Result<void> reject_job(const JobId& id, const Error& why);
 
@@ -113,14 +115,37 @@ class Writer {
   // sqlite_ingest.cc
   [[nodiscard]] Result<std::size_t> append_now(const JobId& id, const std::vector<std::string>& columns,
                                                const std::vector<NewRow>& rows, std::size_t from);
-  [[nodiscard]] Result<void> insert_row(std::int64_t job_no, IngestMemory& memory, const NewRow& row);
+  struct EarlierJob;
+  // `earlier`: null where there is nothing to compare with.
+  [[nodiscard]] Result<void> insert_row(const StoredJob& stored, IngestMemory& memory, const NewRow& row,
+                                        EarlierJob* earlier);
   [[nodiscard]] Result<void> insert_item(std::int64_t job_no, IngestMemory& memory, const NewRow& row,
-                                         const NewItem& item, std::optional<std::int64_t> recipe);
+                                         const NewItem& item, std::optional<std::int64_t> recipe,
+                                         std::optional<std::int64_t> since_item);
   [[nodiscard]] Result<void> remember_recipes(std::int64_t job_no, IngestMemory& memory);
   // The number of the row's own recipe, written down if it is new.
   [[nodiscard]] Result<std::optional<std::int64_t>> recipe_number(std::int64_t job_no, IngestMemory& memory,
                                                                   const NewRow& row);
   [[nodiscard]] Result<StoredJob> ingesting_job(const JobId& id);
+
+  // sqlite_since.cc
+  // The job that this one is compared with, in its own database; nullopt when it cannot be asked any more.
+  struct EarlierJob {
+    db::Database& database;
+    StoredJob stored;
+  };
+  [[nodiscard]] Result<std::optional<EarlierJob>> earlier_job(const Job& job);
+  [[nodiscard]] db::Database* earlier_database(const std::string& folder);
+  // A slice of it; true when there is more to read.
+  [[nodiscard]] Result<bool> remember_earlier(const StoredJob& stored, IngestMemory& memory);
+  // The item of it that a new one has in its row.
+  [[nodiscard]] Result<std::optional<std::int64_t>> match_earlier(EarlierJob& earlier, IngestMemory& memory,
+                                                                  const std::string& url, const std::string& recipe);
+  [[nodiscard]] Result<bool> earlier_has_url(EarlierJob& earlier, std::uint64_t item, const std::string& url);
+  [[nodiscard]] Result<GoneStep> note_gone_now(const StoredJob& stored, IngestMemory& memory);
+  // Fills in what the earlier job has of the item.
+  [[nodiscard]] Result<void> describe_earlier(EarlierJob& earlier, const std::string& job_recipe, std::int64_t number,
+                                              ClaimedItem& item);
 
   // sqlite_claims.cc
   [[nodiscard]] Result<Claim> claim_now(const ClaimRequest& request);
@@ -175,6 +200,7 @@ class Writer {
   db::Database database_;
   SqliteOptions options_;
   IngestMemories memories_;
+  std::map<std::string, std::unique_ptr<db::Database>> earlier_;  // of other folders; null where there is none to read
   std::int64_t turn_ = 0;
   bool event_written_ = false;  // in the transaction under way
 };
@@ -193,6 +219,7 @@ class Reader {
   [[nodiscard]] Result<ItemPage> items(const JobId& id, const ItemQuery& query);
   [[nodiscard]] Result<std::vector<Row>> rows(const JobId& id, RowRange range);
   [[nodiscard]] Result<std::vector<FailureGroup>> failures(const JobId& id);
+  [[nodiscard]] Result<std::vector<GoneUrl>> gone(const JobId& id, std::uint64_t after, std::uint32_t limit);
   [[nodiscard]] Result<std::vector<std::string>> unreferenced(const std::vector<std::string>& keys);
   [[nodiscard]] Result<JobStore::QueueDepth> depth();
   [[nodiscard]] Result<void> ping();
@@ -244,6 +271,10 @@ std::invoke_result_t<Work&> Writer::transact_once(Work& work) {
   PIXMILL_RETURN_IF_ERROR(transaction.commit());
   return result;
 }
+
+// A store's file that another process may be using, to read from. Errors: kConflict when it is not one of ours, or of
+// another version than this program's; those of Database::open.
+[[nodiscard]] Result<db::Database> open_to_read(const std::string& path);
 
 // Other programs' files are told from ours by a number in the header. Errors: kConflict.
 [[nodiscard]] Result<void> check_ours(db::Database& database);

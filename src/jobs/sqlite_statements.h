@@ -21,8 +21,9 @@ inline constexpr std::string_view kLastTurn = "SELECT COALESCE(MAX(turn), 0) FRO
 // --- Ingest ---
 inline constexpr std::string_view kInsertJob =
     "INSERT INTO jobs (id, state, origin, priority, name, recipe, webhook_url, headers, name_template, blob_prefix, "
-    "source_path, source_digest, url_column, invalid_rows, created_at, recipe_name, overrides) "
-    "VALUES (?1, 'ingesting', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+    "source_path, source_digest, url_column, invalid_rows, created_at, recipe_name, overrides, since, since_folder, "
+    "since_files, results_at) "
+    "VALUES (?1, 'ingesting', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
 inline constexpr std::string_view kInsertRowName =
     "INSERT INTO job_row_names (job_no, written, recipe, name) VALUES (?1, ?2, ?3, ?4)";
 inline constexpr std::string_view kRowNames =
@@ -35,11 +36,27 @@ inline constexpr std::string_view kRecipe = "SELECT recipe, name FROM job_recipe
 inline constexpr std::string_view kInsertRow =
     "INSERT INTO rows (job_no, row_no, cells, problem, first_item, item_count) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 inline constexpr std::string_view kInsertItem =
-    "INSERT INTO items (job_no, item, row_no, position, url, stem, same_as, not_before, recipe_no) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    "INSERT INTO items (job_no, item, row_no, position, url, stem, same_as, not_before, recipe_no, since_item) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 inline constexpr std::string_view kSameUrl = "SELECT url, state, recipe_no FROM items WHERE job_no = ?1 AND item = ?2";
 inline constexpr std::string_view kNamesAfter =
-    "SELECT item, url, stem, same_as, recipe_no FROM items WHERE job_no = ?1 AND item > ?2 ORDER BY item LIMIT ?3";
+    "SELECT item, url, stem, same_as, recipe_no, since_item FROM items WHERE job_no = ?1 AND item > ?2 ORDER BY item "
+    "LIMIT ?3";
+
+// --- The job that another is compared with; its database may be another one ---
+inline constexpr std::string_view kEarlierAfter =
+    "SELECT item, url, recipe_no, source_sha256 IS NOT NULL AND state IN ('succeeded', 'unchanged'), row_no, position "
+    "FROM items WHERE job_no = ?1 AND item > ?2 ORDER BY item LIMIT ?3";
+inline constexpr std::string_view kEarlierItem =
+    "SELECT url, recipe_no, state, bytes_in, validator, version_url, source_sha256, made_with FROM items "
+    "WHERE job_no = ?1 AND item = ?2";
+inline constexpr std::string_view kLastGone = "SELECT COALESCE(MAX(item), 0) FROM gone_urls WHERE job_no = ?1";
+inline constexpr std::string_view kInsertGone =
+    "INSERT INTO gone_urls (job_no, item, row_no, position, url) VALUES (?1, ?2, ?3, ?4, ?5)";
+inline constexpr std::string_view kCountGone = "UPDATE jobs SET gone = gone + ?2 WHERE job_no = ?1";
+inline constexpr std::string_view kGoneAfter =
+    "SELECT item, row_no, position, url FROM gone_urls WHERE job_no = ?1 AND item > ?2 ORDER BY item LIMIT ?3";
+
 inline constexpr std::string_view kSetColumns = "UPDATE jobs SET column_names = ?2 WHERE job_no = ?1";
 inline constexpr std::string_view kCountRows =
     "UPDATE jobs SET row_count = ?2, invalid = invalid + ?3, total = total + ?4, remaining = remaining + ?4, "
@@ -76,7 +93,7 @@ inline constexpr std::string_view kNextRetry =
     "SELECT not_before FROM items INDEXED BY items_pending WHERE job_no = ?1 AND state = 'pending' AND not_before > 0 "
     "ORDER BY not_before LIMIT 1";
 inline constexpr std::string_view kItemToClaim =
-    "SELECT row_no, position, url, stem, token, attempts, engine_crashes, same_as, recipe_no FROM items "
+    "SELECT row_no, position, url, stem, token, attempts, engine_crashes, same_as, recipe_no, since_item FROM items "
     "WHERE job_no = ?1 AND item = ?2";
 inline constexpr std::string_view kOriginal =
     "SELECT state, bytes_in, error_code, error_message FROM items WHERE job_no = ?1 AND item = ?2";
@@ -105,9 +122,10 @@ inline constexpr std::string_view kAllLeases =
 
 // --- Outcomes ---
 inline constexpr std::string_view kSucceed =
-    "UPDATE items SET state = 'succeeded', leased_until = NULL, leased_by = NULL, attempts = attempts + 1, "
+    "UPDATE items SET state = ?9, leased_until = NULL, leased_by = NULL, attempts = attempts + 1, "
     "error_code = '', error_message = '', bytes_in = ?4, fetch_ms = ?5, transform_ms = ?6, store_ms = ?7, "
-    "finished_at = ?8 WHERE job_no = ?1 AND item = ?2 AND state = 'leased' AND token = ?3";
+    "finished_at = ?8, validator = ?10, version_url = ?11, source_sha256 = ?12, made_with = ?13 "
+    "WHERE job_no = ?1 AND item = ?2 AND state = 'leased' AND token = ?3 RETURNING since_item";
 inline constexpr std::string_view kInsertOutput =
     "INSERT INTO outputs (job_no, item, position, rendition, key, key_hash, bytes, width_px, height_px, format, "
     "quality, sha256, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
@@ -122,8 +140,8 @@ inline constexpr std::string_view kCountFailures =
     "ON CONFLICT (job_no, error_code) DO UPDATE SET count = count + excluded.count";
 inline constexpr std::string_view kCountChange =
     "UPDATE jobs SET leased = leased + ?2, remaining = remaining + ?3, succeeded = succeeded + ?4, "
-    "failed = failed + ?5, cancelled = cancelled + ?6, bytes_in = bytes_in + ?7, bytes_out = bytes_out + ?8 "
-    "WHERE job_no = ?1";
+    "failed = failed + ?5, cancelled = cancelled + ?6, bytes_in = bytes_in + ?7, bytes_out = bytes_out + ?8, "
+    "unchanged = unchanged + ?9, changed = changed + ?10 WHERE job_no = ?1";
 // Wakes at most ?3 of those that wait for item ?2.
 inline constexpr std::string_view kWakeFollowers =
     "UPDATE items SET not_before = 0 WHERE job_no = ?1 AND item IN (SELECT item FROM items INDEXED BY items_waiting "

@@ -1,6 +1,8 @@
 #include "jobs/sqlite_store.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "base/blocking_thread.h"
 #include "db/migrate.h"
@@ -102,6 +104,32 @@ Result<void> sqlite::check_ours(db::Database& database) {
   PIXMILL_TRY(const auto application, one_number(database, kReadApplicationId));
   if (application == kApplicationId) return {};
   return fail(ErrorCode::kConflict, "The database file belongs to another program.");
+}
+
+Result<db::Database> sqlite::open_to_read(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return fail(ErrorCode::kNotFound, "There is no such database.");
+  PIXMILL_TRY(auto database, db::Database::open(path, db::OpenMode::kReader));
+  PIXMILL_RETURN_IF_ERROR(sqlite::check_ours(database));
+  PIXMILL_TRY(const auto version, one_number(database, kReadVersion));
+  const auto ours = static_cast<std::int64_t>(std::size(generated::k_sqlite_migrations));
+  if (version == ours) return database;
+  return fail(ErrorCode::kConflict,
+              version < ours ? "It was made by an earlier version of Pixmill, which kept nothing to compare with."
+                             : "It was made by a newer version of Pixmill; use that.");
+}
+
+Result<std::vector<Job>> read_jobs(const std::string& path) {
+  PIXMILL_TRY(auto database, sqlite::open_to_read(path));
+  Reader reader(std::move(database), "");
+  std::vector<Job> jobs;
+  JobQuery query{.state = std::nullopt, .limit = kJobsPerPageMax, .before = std::nullopt};
+  do {
+    PIXMILL_TRY(auto page, reader.jobs(query));
+    std::ranges::move(page.jobs, std::back_inserter(jobs));
+    query.before = page.next;
+  } while (query.before);
+  return jobs;
 }
 
 Result<std::vector<SavedRecipe>> read_saved_recipes(const std::string& path) {

@@ -28,6 +28,11 @@ struct SqliteOptions {
 // Errors: kConflict for a newer schema or a file that is not ours, kIo, kDiskFull.
 [[nodiscard]] Result<Stores> open_sqlite_store(const Clock& clock, SqliteOptions options);
 
+// The jobs in the database of another folder, newest first; another process may be using it. Blocking. Errors:
+// kNotFound when there is none, kConflict when it belongs to another program or another version of this one; those of
+// reading it.
+[[nodiscard]] Result<std::vector<Job>> read_jobs(const std::string& path);
+
 // For commands beside a server: the named recipes of its database, whether it runs or not; none where there is no
 // database, or one from before there were any. Blocking. Errors: kConflict for a file that is not ours, kIo,
 // kUnavailable.

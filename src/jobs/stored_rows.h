@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
+#include "base/crypto.h"
 #include "base/error.h"
 #include "base/time.h"
 #include "jobs/model.h"
@@ -18,7 +20,7 @@ namespace pixmill::jobs {
   "job_no, id, state, origin, generation, name, recipe, webhook_url, name_template, blob_prefix, source_path, "        \
   "source_digest, url_column, invalid_rows, column_names, row_count, invalid, total, remaining, succeeded, failed,"    \
   " cancelled, bytes_in, bytes_out, error_code, error_message, created_at, started_at, finished_at, leased, headers, " \
-  "recipe_name, overrides, row_recipes"
+  "recipe_name, overrides, row_recipes, since, since_folder, since_files, results_at, unchanged, changed, gone"
 #define PIXMILL_ITEM_COLUMNS                                                                                       \
   "item, row_no, position, url, state, attempts, generation, error_code, error_message, not_before, leased_until," \
   " same_as, bytes_in, fetch_ms, transform_ms, store_ms, finished_at, recipe_no"
@@ -75,6 +77,23 @@ Result<void> read_request(const Row& row, StoredJob& stored) {
   return {};
 }
 
+// Columns 34 to 40: what it is compared with, and how that came out.
+template <class Row>
+Result<void> read_since(const Row& row, Job& job) {
+  if (!row.view(34).empty()) {
+    const auto since = Uuid::parse(row.view(34));
+    if (!since) return broken_row("job id");
+    job.since = JobId{*since};
+  }
+  job.since_folder = row.text(35);
+  job.since_files = row.text(36);
+  job.results_at = row.text(37);
+  job.unchanged = natural(row, 38);
+  job.changed = natural(row, 39);
+  job.gone = natural(row, 40);
+  return {};
+}
+
 template <class Row>
 Result<StoredJob> read_job(const Row& row) {
   StoredJob stored;
@@ -99,6 +118,7 @@ Result<StoredJob> read_job(const Row& row) {
   job.recipe_name = row.text(31);
   job.overrides = row.integer(32) != 0;
   job.row_recipes = natural(row, 33);
+  PIXMILL_RETURN_IF_ERROR(read_since(row, job));
   return stored;
 }
 
@@ -136,6 +156,25 @@ Output read_output(const Row& row) {
           .quality = static_cast<int>(row.integer(7)),
           .sha256 = row.text(8),
           .note = row.text(9)};
+}
+
+// validator, version_url, source_sha256, made_with, from `column` on.
+template <class Row>
+SourceFacts read_source(const Row& row, int column) {
+  const auto digest = row.view(column + 2);
+  return {.validator = row.text(column),
+          .version_url = row.text(column + 1),
+          .sha256 = to_hex(std::span(reinterpret_cast<const std::uint8_t*>(digest.data()), digest.size())),
+          .made_with = row.text(column + 3)};
+}
+
+// item, row_no, position, url
+template <class Row>
+GoneUrl read_gone(const Row& row) {
+  return {.item = natural(row, 0),
+          .row = natural(row, 1),
+          .index = static_cast<std::uint32_t>(row.integer(2)),
+          .url = row.text(3)};
 }
 
 // name, version, recipe, created_at, removed

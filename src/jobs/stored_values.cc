@@ -117,15 +117,32 @@ std::uint64_t count_in_state(const StoredJob& stored, ItemState state) {
     case ItemState::kLeased:
       return stored.leased;
     case ItemState::kSucceeded:
-      return job.succeeded;
+      return job.succeeded - job.unchanged;
     case ItemState::kFailed:
       return job.failed;
     case ItemState::kCancelled:
       return job.cancelled;
     case ItemState::kUnchanged:
-      return 0;
+      return job.unchanged;
   }
   return 0;
+}
+
+void count_since(bool unchanged, std::optional<std::int64_t> since_item, CounterChange& change) {
+  if (unchanged) {
+    ++change.unchanged;
+  } else if (since_item) {
+    ++change.changed;
+  }
+}
+
+std::string digest_bytes(std::string_view hex) {
+  constexpr std::size_t kHexDigits = 64;
+  std::string bytes;
+  if (hex.size() != kHexDigits) return bytes;
+  const auto nibble = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+  for (std::size_t i = 0; i < hex.size(); i += 2) bytes += static_cast<char>(nibble(hex[i]) << 4 | nibble(hex[i + 1]));
+  return bytes;
 }
 
 namespace {
@@ -134,9 +151,14 @@ constexpr std::uint64_t kBeyondEveryItem = std::uint64_t{1} << 40;
 
 }  // namespace
 
-std::int64_t after_of(const ItemQuery& query) {
-  return query.offset ? 0 : static_cast<std::int64_t>(std::min(query.after, kBeyondEveryItem));
+std::int64_t bounded_number(std::uint64_t item) { return static_cast<std::int64_t>(std::min(item, kBeyondEveryItem)); }
+
+Result<void> check_page_limit(std::uint32_t limit) {
+  if (limit >= 1 && limit <= kItemsPerPageMax) return {};
+  return fail(ErrorCode::kInvalidArgument, "A page has 1 to 1,000 images.");
 }
+
+std::int64_t after_of(const ItemQuery& query) { return query.offset ? 0 : bounded_number(query.after); }
 std::int64_t offset_of(const ItemQuery& query) {
   return static_cast<std::int64_t>(std::min(query.offset.value_or(0), kBeyondEveryItem));
 }

@@ -94,10 +94,25 @@ struct CounterChange {
   std::int64_t cancelled = 0;
   std::int64_t bytes_in = 0;
   std::int64_t bytes_out = 0;
+  std::int64_t unchanged = 0;  // of `succeeded`, like `changed`
+  std::int64_t changed = 0;
 };
+
+// How a success counts in a job that is compared with another; `since_item` is the item's, if it has one.
+void count_since(bool unchanged, std::optional<std::int64_t> since_item, CounterChange& change);
+// SourceFacts::sha256 as 32 bytes; "" for anything else.
+[[nodiscard]] std::string digest_bytes(std::string_view hex);
+
+// What note_gone() did: all is noted; there is more to do; what it needs to know has to be read first.
+enum class GoneStep : std::uint8_t { kDone, kMore, kForgotten };
+inline constexpr std::int64_t kGonePerTransaction = 5'000;  // items of the earlier job that are looked at
 
 // Keyset and offset are one for SQL: numbers above `after`, the first `offset` of them left out.
 [[nodiscard]] std::int64_t after_of(const ItemQuery& query);
+// An item's number that somebody asks for, as SQL takes it.
+[[nodiscard]] std::int64_t bounded_number(std::uint64_t item);
+// Errors: kInvalidArgument.
+[[nodiscard]] Result<void> check_page_limit(std::uint32_t limit);
 [[nodiscard]] std::int64_t offset_of(const ItemQuery& query);
 [[nodiscard]] std::uint64_t count_in_state(const StoredJob& stored, ItemState state);
 // The states in which an item may carry the code of a failure.

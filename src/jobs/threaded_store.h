@@ -34,9 +34,7 @@ class ThreadedStore final : public JobStore, public Outbox, public RecipeStore, 
     auto chunk = std::make_shared<const Chunk>(Chunk{job, std::move(columns), std::move(rows)});
     return append(std::move(chunk));
   }
-  Task<Result<void>> finish_ingest(JobId job) override {
-    return threads_->intake([job](auto& writer) { return writer.finish_ingest(job); });
-  }
+  Task<Result<void>> finish_ingest(JobId job) override { return end_ingest(job); }
   Task<Result<void>> reject_job(JobId job, Error why) override {
     return threads_->intake([job, why = std::move(why)](auto& writer) { return writer.reject_job(job, why); });
   }
@@ -95,6 +93,9 @@ class ThreadedStore final : public JobStore, public Outbox, public RecipeStore, 
   }
   Task<Result<std::vector<FailureGroup>>> failures(JobId job) override {
     return threads_->read([job](auto& reader) { return reader.failures(job); });
+  }
+  Task<Result<std::vector<GoneUrl>>> gone(JobId job, std::uint64_t after, std::uint32_t limit) override {
+    return threads_->read([job, after, limit](auto& reader) { return reader.gone(job, after, limit); });
   }
   Task<Result<std::vector<std::string>>> unreferenced(std::vector<std::string> keys) override {
     return threads_->read([keys = std::move(keys)](auto& reader) { return reader.unreferenced(keys); });
@@ -192,16 +193,32 @@ class ThreadedStore final : public JobStore, public Outbox, public RecipeStore, 
   Task<Result<void>> append(std::shared_ptr<const Chunk> chunk) {
     std::size_t at = 0;
     do {
-      bool more_names = true;
-      while (more_names) {
-        auto remember = threads_->intake([chunk](auto& writer) { return writer.remember_names(chunk->job); });
-        PIXMILL_CO_TRY(more_names, co_await std::move(remember));
-      }
+      PIXMILL_CO_RETURN_IF_ERROR(co_await remember(chunk->job));
       auto some = threads_->intake(
           [chunk, at](auto& writer) { return writer.append_rows(chunk->job, chunk->columns, chunk->rows, at); });
       PIXMILL_CO_TRY(at, co_await std::move(some));
     } while (at < chunk->rows.size());
     co_return Result<void>();
+  }
+
+  Task<Result<void>> remember(JobId job) {
+    bool more_names = true;
+    while (more_names) {
+      auto slice = threads_->intake([job](auto& writer) { return writer.remember_names(job); });
+      PIXMILL_CO_TRY(more_names, co_await std::move(slice));
+    }
+    co_return Result<void>();
+  }
+
+  Task<Result<void>> end_ingest(JobId job) {
+    auto gone = GoneStep::kMore;
+    while (gone != GoneStep::kDone) {
+      auto step = threads_->intake([job](auto& writer) { return writer.note_gone(job); });
+      PIXMILL_CO_TRY(gone, co_await std::move(step));
+      if (gone == GoneStep::kForgotten) PIXMILL_CO_RETURN_IF_ERROR(co_await remember(job));
+    }
+    auto finish = threads_->intake([job](auto& writer) { return writer.finish_ingest(job); });
+    co_return co_await std::move(finish);
   }
 
   Task<Result<Job>> reopen(JobId job, RetryFilter filter) {

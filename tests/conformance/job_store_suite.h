@@ -9,6 +9,7 @@
 #include "tests/conformance/job_store_model.h"
 #include "tests/conformance/job_store_reads.h"
 #include "tests/conformance/job_store_recipes.h"
+#include "tests/conformance/job_store_since.h"
 
 #define PIXMILL_INSTANTIATE_JOB_STORE_SUITE(name, factory)                                        \
   namespace pixmill::conformance {                                                                \
@@ -27,6 +28,7 @@
   INSTANTIATE_TEST_SUITE_P(name, JobStoreControl, ::testing::Values(factory), factory_name);      \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreRetry, ::testing::Values(factory), factory_name);        \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreReads, ::testing::Values(factory), factory_name);        \
+  INSTANTIATE_TEST_SUITE_P(name, JobStoreSince, ::testing::Values(factory), factory_name);        \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreModel, ::testing::Values(factory), factory_name);        \
   INSTANTIATE_TEST_SUITE_P(name, JobCoreProperty, ::testing::Values(factory), factory_name);      \
   }

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <utility>
@@ -59,6 +60,7 @@ struct JobSpec {
   std::string recipe_name;
   bool overrides = false;
   std::vector<jobs::NamedRecipe> row_names;
+  std::optional<JobId> since = std::nullopt;
 };
 
 class StoreFixture : public ::testing::TestWithParam<StoreFactory> {
@@ -113,6 +115,7 @@ class StoreFixture : public ::testing::TestWithParam<StoreFactory> {
     job.recipe_name = spec.recipe_name;
     job.overrides = spec.overrides;
     job.row_names = spec.row_names;
+    job.since = spec.since;
     const auto id = job.id;
     must(store().create_job(std::move(job)));
     return id;

@@ -61,6 +61,9 @@ class ScriptedStore : public jobs::JobStore {
   Task<Result<jobs::ItemPage>> items(JobId, jobs::ItemQuery) override { co_return unscripted(); }
   Task<Result<std::vector<jobs::Row>>> rows(JobId, std::uint64_t, std::uint32_t) override { co_return unscripted(); }
   Task<Result<std::vector<jobs::FailureGroup>>> failures(JobId) override { co_return unscripted(); }
+  Task<Result<std::vector<jobs::GoneUrl>>> gone(JobId, std::uint64_t, std::uint32_t) override {
+    co_return unscripted();
+  }
   Task<Result<QueueDepth>> depth() override { co_return unscripted(); }
   Task<Result<void>> ping() override { co_return unscripted(); }
 

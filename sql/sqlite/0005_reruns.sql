@@ -1,0 +1,27 @@
+-- A job may be compared with an earlier one: what that made is used again where the source has not changed.
+
+ALTER TABLE jobs ADD COLUMN since        TEXT NOT NULL DEFAULT '';  -- the earlier job's id; '' for none
+ALTER TABLE jobs ADD COLUMN since_folder TEXT NOT NULL DEFAULT '';  -- whose database has it; '' for this one
+ALTER TABLE jobs ADD COLUMN since_files  TEXT NOT NULL DEFAULT '';  -- where its results lie; '' for where this job's do
+ALTER TABLE jobs ADD COLUMN results_at   TEXT NOT NULL DEFAULT '';  -- where this job's lie; '' for with the database
+ALTER TABLE jobs ADD COLUMN unchanged INTEGER NOT NULL DEFAULT 0;      -- of `succeeded`: made by the earlier job
+ALTER TABLE jobs ADD COLUMN changed   INTEGER NOT NULL DEFAULT 0;      -- of `succeeded`: made anew from a URL that it had too
+ALTER TABLE jobs ADD COLUMN gone      INTEGER NOT NULL DEFAULT 0;      -- how many there are in gone_urls
+
+-- The item of the earlier job with the same URL and recipe, whose result may serve; 0 when that job only had the URL.
+ALTER TABLE items ADD COLUMN since_item INTEGER;
+-- What a success was made from. Those from before there was such a thing have none of it.
+ALTER TABLE items ADD COLUMN validator     TEXT;   -- an entity tag or a date
+ALTER TABLE items ADD COLUMN version_url   TEXT;   -- what the validator belongs to; NULL for `url`
+ALTER TABLE items ADD COLUMN source_sha256 BLOB;
+ALTER TABLE items ADD COLUMN made_with     TEXT;
+
+-- URLs of the earlier job that the new one does not have, by that job's numbers.
+CREATE TABLE gone_urls (
+  job_no    INTEGER NOT NULL,
+  item      INTEGER NOT NULL,
+  row_no    INTEGER NOT NULL,
+  position  INTEGER NOT NULL,
+  url       TEXT NOT NULL,
+  PRIMARY KEY (job_no, item)
+) STRICT, WITHOUT ROWID;
