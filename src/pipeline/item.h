@@ -14,6 +14,7 @@
 #include "fetch/fetcher.h"
 #include "image/recipe.h"
 #include "image/render.h"
+#include "storage/blob_store.h"
 
 namespace pixmill::pipeline {
 
@@ -26,6 +27,9 @@ struct JobPlan {
   std::string blob_prefix;  // keys of the job begin with it; ends with '/'
   image::Recipe recipe;
   std::vector<fetch::HostHeader> headers;
+  // Where the results of the job lie that this one is compared with; null: with this one's.
+  std::shared_ptr<storage::BlobStore> earlier_blobs = nullptr;
+  bool earlier_is_away = false;  // they cannot be reached: everything is made anew
 };
 
 // An output that exists already: for a duplicate of an earlier picture of the same job.
@@ -41,6 +45,20 @@ struct StoredOutput {
   std::string note;    // "source kept", "first frame of an animation" or empty
 };
 
+// What a result was made from, and how: kept with it, so that a later job can tell whether it would come out the same.
+struct SourceFacts {
+  fetch::SourceVersion version;
+  std::string sha256;     // of the source's bytes, 64 hexadecimal digits
+  std::string made_with;  // everything but source and recipe that a result depends on
+};
+
+// What an earlier job made of the same address by the same recipe.
+struct EarlierResult {
+  SourceFacts source;
+  std::uint64_t bytes_in = 0;
+  std::vector<StoredOutput> outputs;
+};
+
 struct ItemTask {
   std::shared_ptr<const JobPlan> plan;
   std::uint64_t row = 0;    // from 1, as the user counts
@@ -53,6 +71,8 @@ struct ItemTask {
   // Made true before anything is stored: from then on an item that is aborted may leave a file behind.
   std::shared_ptr<bool> may_have_stored;
   std::shared_ptr<const image::Recipe> recipe = nullptr;  // the row's own; null: the plan's
+  // Used when the source has not changed since, and what is stored is still what was stored.
+  std::optional<EarlierResult> earlier = std::nullopt;
 };
 
 struct StageTimes {
@@ -64,6 +84,8 @@ struct StageTimes {
 struct Succeeded {
   std::uint64_t bytes_in = 0;
   std::vector<StoredOutput> outputs;
+  SourceFacts source = {};  // nothing in it for a duplicate
+  bool unchanged = false;   // the outputs are those of ItemTask::earlier, under names of their own
 };
 
 struct Failed {

@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "base/crypto.h"
+#include "base/log.h"
 #include "storage/object_name.h"
+#include "storage/take_over.h"
 
 namespace pixmill::pipeline {
 
@@ -18,6 +20,11 @@ constexpr double kFirstGuessBytes = 4 << 20;
 constexpr double kGuessMargin = 1.5;
 constexpr double kLearningRate = 0.05;
 constexpr std::uint64_t kGuessBytesMin = 64u << 10;
+
+// Raised when this program makes other results than before of the same source and recipe, so different that those which
+// are stored should be made anew (docs/decisions/0008).
+constexpr int kResultsVersion = 1;
+constexpr std::size_t kMarksDigestBytes = 8;
 
 using Clock = std::chrono::steady_clock;
 
@@ -33,6 +40,15 @@ Sha256Digest identity_of(const ItemTask& task, const std::string& rendition, con
 }
 
 const image::Recipe& recipe_of(const ItemTask& task) { return task.recipe ? *task.recipe : task.plan->recipe; }
+
+// Watermarks that are named by an address may be other pictures by now.
+std::string made_with_now(const engine::MarkFiles& marks) {
+  if (marks.empty()) return std::to_string(kResultsVersion);
+  std::string text;
+  for (const auto& [image, file] : marks) text += fmt::format("{} {}\n", image, file->sha256);
+  const auto digest = sha256(text);
+  return fmt::format("{}+{}", kResultsVersion, to_hex(std::span(digest).first<kMarksDigestBytes>()));
+}
 
 std::uint64_t total_bytes(const image::Rendered& rendered) {
   std::uint64_t total = 0;
@@ -112,16 +128,20 @@ Task<Outcome> Pipeline::process(ItemTask task) {
   auto memory = co_await parts_.budget.take(expected_bytes());
   if (!memory) co_return failed(outcome, Stage::kFetch, std::move(memory.error()));
 
-  const auto source_begin = Clock::now() - marks_took;
-  auto source = co_await parts_.fetcher.get(task.url, task.plan->headers, &*memory);
-  outcome.times.fetch = timed(fetch_seconds_, source_begin);
-  if (!source) co_return failed(outcome, Stage::kFetch, std::move(source.error()));
-  memory->resize(source->bytes.size());
-  learn_size(source->bytes.size());
+  outcome.times.fetch = std::chrono::duration_cast<milliseconds>(marks_took);
+  auto source = co_await get_source(task, made_with_now(*marks), *memory, outcome.times);
+  if (!source) co_return failed(outcome, source.error().stage, std::move(source.error().error));
+  if (source->reused) {
+    outcome.result = Succeeded{.bytes_in = source->bytes_in,
+                               .outputs = std::move(*source->reused),
+                               .source = std::move(source->facts),
+                               .unchanged = true};
+    co_return outcome;
+  }
 
   const auto transform_begin = Clock::now();
   const engine::RenderExtras extras{.marks = &*marks};
-  auto rendered = co_await parts_.engines.render(source->bytes, recipe, extras);
+  auto rendered = co_await parts_.engines.render(source->fetched.bytes, recipe, extras);
   outcome.times.transform = timed(transform_seconds_, transform_begin);
   if (!rendered) {
     auto mark = unusable_mark(task, *marks);
@@ -130,8 +150,7 @@ Task<Outcome> Pipeline::process(ItemTask task) {
   }
   marks->clear();
 
-  const std::uint64_t bytes_in = source->bytes.size();
-  std::string().swap(source->bytes);
+  std::string().swap(source->fetched.bytes);
   memory->resize(total_bytes(*rendered));
 
   const auto store_begin = Clock::now();
@@ -139,8 +158,82 @@ Task<Outcome> Pipeline::process(ItemTask task) {
   outcome.times.store = timed(store_seconds_, store_begin);
   if (!stored) co_return failed(outcome, Stage::kStore, std::move(stored.error()));
 
-  outcome.result = Succeeded{.bytes_in = bytes_in, .outputs = std::move(*stored)};
+  outcome.result =
+      Succeeded{.bytes_in = source->bytes_in, .outputs = std::move(*stored), .source = std::move(source->facts)};
   co_return outcome;
+}
+
+// Asked with what is known of the source when an earlier result may still serve; without when it turns out not to.
+Task<std::expected<Pipeline::Source, Failed>> Pipeline::get_source(const ItemTask& task, std::string made_with,
+                                                                   ByteBudget::Grant& memory, StageTimes& times) {
+  const EarlierResult* earlier = task.earlier ? &*task.earlier : nullptr;
+  if (earlier != nullptr && earlier->source.made_with != made_with) earlier = nullptr;
+  auto fetched = co_await ask(task, earlier != nullptr ? &earlier->source.version : nullptr, memory, times);
+  for (;;) {
+    if (!fetched) co_return std::unexpected(Failed{.stage = Stage::kFetch, .error = std::move(fetched).error()});
+    Source source{.fetched = std::move(*fetched),
+                  .facts = {.version = {}, .sha256 = {}, .made_with = made_with},
+                  .bytes_in = 0,
+                  .reused = std::nullopt};
+    const bool is_known = source.fetched.not_modified && earlier != nullptr;
+    source.facts.version = source.fetched.version;
+    source.facts.sha256 = is_known ? earlier->source.sha256 : to_hex(sha256(source.fetched.bytes));
+    source.bytes_in = is_known ? earlier->bytes_in : source.fetched.bytes.size();
+    if (earlier != nullptr && source.facts.sha256 == earlier->source.sha256) {
+      const auto begin = Clock::now();
+      auto reused = co_await reuse(task);
+      times.store += timed(store_seconds_, begin);
+      if (!reused) co_return std::unexpected(Failed{.stage = Stage::kStore, .error = std::move(reused).error()});
+      source.reused = std::move(*reused);
+    }
+    if (source.reused || !source.fetched.not_modified) co_return source;
+    earlier = nullptr;
+    fetched = co_await ask(task, nullptr, memory, times);
+  }
+}
+
+Task<Result<fetch::Fetched>> Pipeline::ask(const ItemTask& task, const fetch::SourceVersion* known,
+                                           ByteBudget::Grant& memory, StageTimes& times) {
+  const auto begin = Clock::now();
+  auto fetched = co_await parts_.fetcher.get(task.url, task.plan->headers, &memory, known);
+  times.fetch += timed(fetch_seconds_, begin);
+  if (!fetched || fetched->not_modified) co_return fetched;
+  memory.resize(fetched->bytes.size());
+  learn_size(fetched->bytes.size());
+  co_return fetched;
+}
+
+Task<Result<std::optional<std::vector<StoredOutput>>>> Pipeline::reuse(const ItemTask& task) {
+  auto& earlier_blobs = task.plan->earlier_blobs ? *task.plan->earlier_blobs : parts_.blobs;
+  std::vector<StoredOutput> outputs;
+  std::vector<std::string> written;
+  if (task.may_have_stored) *task.may_have_stored = true;
+  for (StoredOutput output : task.earlier->outputs) {
+    const auto digest = digest_from_hex(output.sha256);
+    if (!digest) co_return std::nullopt;
+    const storage::BlobContent content{
+        .bytes = output.bytes, .sha256 = *digest, .media_type = std::string(image::media_type(output.format))};
+    const storage::BlobPlace from{
+        .store = earlier_blobs,
+        .key = std::exchange(output.key, key_of(task, output.rendition, *digest, output.format))};
+    const storage::BlobPlace to{.store = parts_.blobs, .key = output.key};
+    const auto taken = co_await storage::take_over(from, to, content);
+    const bool is_lost =
+        !taken && (taken.error().code == ErrorCode::kNotFound || taken.error().code == ErrorCode::kStoreFailed ||
+                   taken.error().code == ErrorCode::kInvalidArgument);
+    if (is_lost) {
+      log::debug("earlier_result_lost",
+                 {{"job", task.plan->job_id}, {"key", from.key}, {"code", code_text(taken.error())}});
+      // Nothing may stay that no row will name.
+      for (auto& key : written) static_cast<void>(co_await parts_.blobs.remove(std::move(key)));
+      co_return std::nullopt;
+    }
+    if (!taken) co_return std::unexpected(taken.error());
+    if (&from.store != &to.store || from.key != to.key) written.push_back(to.key);
+    outputs.push_back(std::move(output));
+  }
+  if (outputs.empty()) co_return std::nullopt;
+  co_return outputs;
 }
 
 Task<std::expected<engine::MarkFiles, Failed>> Pipeline::marks_for(const ItemTask& task, const image::Recipe& recipe) {

@@ -45,6 +45,20 @@ class Pipeline {
                                                                   const image::Rendered& rendered);
   [[nodiscard]] Task<Result<std::vector<StoredOutput>>> copy_all(const ItemTask& task);
 
+  // The source, or what is known of it when it has not changed.
+  struct Source {
+    fetch::Fetched fetched;
+    SourceFacts facts;
+    std::uint64_t bytes_in = 0;
+    std::optional<std::vector<StoredOutput>> reused;  // nothing is left to do
+  };
+  [[nodiscard]] Task<std::expected<Source, Failed>> get_source(const ItemTask& task, std::string made_with,
+                                                               ByteBudget::Grant& memory, StageTimes& times);
+  [[nodiscard]] Task<Result<fetch::Fetched>> ask(const ItemTask& task, const fetch::SourceVersion* known,
+                                                 ByteBudget::Grant& memory, StageTimes& times);
+  // The earlier outputs as this item's own; nullopt when one of them is not there as it was stored.
+  [[nodiscard]] Task<Result<std::optional<std::vector<StoredOutput>>>> reuse(const ItemTask& task);
+
   [[nodiscard]] static Outcome failed(Outcome outcome, Stage stage, Error error);
   [[nodiscard]] static milliseconds timed(const Histogram& histogram, std::chrono::steady_clock::time_point begin);
 

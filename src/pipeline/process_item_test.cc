@@ -65,6 +65,166 @@ TEST_F(PipelineTest, FetchesRendersAndStores) {
   EXPECT_EQ(budget_.bytes_in_use(), 0u);
 }
 
+// An item of a later job, with what the first one made of its address.
+class RerunTest : public PipelineTest {
+ protected:
+  void SetUp() override {
+    fetcher_.answer = [](const std::string& url) {
+      return Result<fetch::Fetched>(
+          fetch::Fetched{.bytes = "old bytes", .final_url = url, .version = {.validator = "\"v1\"", .url = ""}});
+    };
+    first_ = std::get<Succeeded>(process(task()).result);
+    fetcher_.asked.clear();
+    fetcher_.known.clear();
+    engines_.asked.clear();
+  }
+  [[nodiscard]] ItemTask later() const {
+    auto item = task();
+    auto plan = std::make_shared<JobPlan>(*item.plan);
+    plan->job_id = "8e0a";
+    plan->blob_prefix = "8e0a/";
+    item.plan = std::move(plan);
+    item.earlier = EarlierResult{.source = first_.source, .bytes_in = first_.bytes_in, .outputs = first_.outputs};
+    return item;
+  }
+  void answer_not_modified() {
+    fetcher_.answer = [this](const std::string& url) {
+      const bool was_asked_so = fetcher_.known.back().has_value();
+      return Result<fetch::Fetched>(fetch::Fetched{.bytes = was_asked_so ? "" : "old bytes",
+                                                   .final_url = url,
+                                                   .version = {.validator = "\"v1\"", .url = ""},
+                                                   .not_modified = was_asked_so});
+    };
+  }
+  Succeeded succeeded(ItemTask item) {
+    auto outcome = process(std::move(item));
+    EXPECT_TRUE(std::holds_alternative<Succeeded>(outcome.result));
+    return std::get<Succeeded>(std::move(outcome.result));
+  }
+  const std::string& stored(const Succeeded& done) { return blobs_.blobs.at(done.outputs.at(0).key); }
+
+  Succeeded first_;
+};
+
+TEST_F(RerunTest, KeepsWhatAResultWasMadeFrom) {
+  EXPECT_EQ(first_.source.sha256, to_hex(sha256("old bytes")));
+  EXPECT_EQ(first_.source.version.validator, "\"v1\"");
+  EXPECT_FALSE(first_.source.made_with.empty());
+  EXPECT_FALSE(first_.unchanged);
+}
+
+TEST_F(RerunTest, NotModifiedTakesTheEarlierResultOver) {
+  answer_not_modified();
+  const auto done = succeeded(later());
+  EXPECT_TRUE(done.unchanged);
+  EXPECT_EQ(done.source.sha256, first_.source.sha256);
+  EXPECT_EQ(done.source.version, first_.source.version);
+  EXPECT_EQ(done.source.made_with, first_.source.made_with);
+  EXPECT_EQ(done.bytes_in, first_.bytes_in);
+  EXPECT_TRUE(done.outputs.at(0).key.starts_with("8e0a/SKU_"));
+  EXPECT_EQ(stored(done), "old bytes");
+  EXPECT_TRUE(engines_.asked.empty());
+  ASSERT_EQ(fetcher_.known.size(), 1u);
+  EXPECT_EQ(fetcher_.known[0], first_.source.version);
+  EXPECT_EQ(budget_.bytes_in_use(), 0u);
+}
+
+TEST_F(RerunTest, TheSameBytesAreNotRenderedAgain) {
+  const auto done = succeeded(later());
+  EXPECT_TRUE(done.unchanged);
+  EXPECT_EQ(stored(done), "old bytes");
+  EXPECT_TRUE(engines_.asked.empty());
+  EXPECT_EQ(budget_.bytes_in_use(), 0u);
+}
+
+TEST_F(RerunTest, OtherBytesAreRendered) {
+  fetcher_.answer = [](const std::string& url) {
+    return Result<fetch::Fetched>(fetch::Fetched{.bytes = "new bytes", .final_url = url});
+  };
+  const auto done = succeeded(later());
+  EXPECT_FALSE(done.unchanged);
+  EXPECT_EQ(stored(done), "new bytes");
+  EXPECT_EQ(done.source.sha256, to_hex(sha256("new bytes")));
+  EXPECT_EQ(done.source.version, fetch::SourceVersion());
+  EXPECT_EQ(fetcher_.asked.size(), 1u);
+}
+
+TEST_F(RerunTest, ALostOrDamagedResultIsMadeAnew) {
+  const auto key = first_.outputs.at(0).key;
+  for (const bool is_lost : {true, false}) {
+    if (is_lost) {
+      blobs_.blobs.erase(key);
+    } else {
+      blobs_.blobs[key] = "bad bytes";  // of the same length
+    }
+    answer_not_modified();
+    fetcher_.asked.clear();
+    fetcher_.known.clear();
+    engines_.asked.clear();
+    const auto done = succeeded(later());
+    EXPECT_FALSE(done.unchanged) << is_lost;
+    EXPECT_EQ(stored(done), "old bytes");
+    EXPECT_EQ(engines_.asked.size(), 1u);
+    ASSERT_EQ(fetcher_.known.size(), 2u) << "304 gave nothing to render";
+    EXPECT_FALSE(fetcher_.known[1].has_value()) << "and is not asked for again";
+    EXPECT_EQ(budget_.bytes_in_use(), 0u);
+  }
+}
+
+TEST_F(RerunTest, BytesThatCameAreRenderedWhenTheResultIsLost) {
+  blobs_.blobs.clear();
+  const auto done = succeeded(later());
+  EXPECT_FALSE(done.unchanged);
+  EXPECT_EQ(stored(done), "old bytes");
+  EXPECT_EQ(fetcher_.asked.size(), 1u);
+}
+
+TEST_F(RerunTest, NothingStaysOfAResultThatIsHalfLost) {
+  auto item = later();
+  auto& outputs = item.earlier->outputs;
+  outputs.push_back(outputs.front());
+  outputs.back().rendition = "small";
+  outputs.back().key = "7d9f/gone.jpg";
+  answer_not_modified();
+  const auto done = succeeded(std::move(item));
+  EXPECT_FALSE(done.unchanged);
+  std::vector<std::string> keys;
+  for (const auto& [key, bytes] : blobs_.blobs) keys.push_back(key);
+  EXPECT_EQ(keys, (std::vector<std::string>{first_.outputs.at(0).key, done.outputs.at(0).key}));
+}
+
+TEST_F(RerunTest, AResultMadeOtherwiseDoesNotServe) {
+  auto item = later();
+  item.earlier->source.made_with = "0";
+  const auto done = succeeded(std::move(item));
+  EXPECT_FALSE(done.unchanged);
+  EXPECT_EQ(engines_.asked.size(), 1u);
+  ASSERT_EQ(fetcher_.known.size(), 1u);
+  EXPECT_FALSE(fetcher_.known[0].has_value());
+}
+
+TEST_F(RerunTest, AFullDiskIsAFailureOfTheStore) {
+  answer_not_modified();
+  blobs_.put_error = Error{.code = ErrorCode::kDiskFull, .message = "no space left", .detail = {}};
+  const auto outcome = process(later());
+  EXPECT_EQ(failure(outcome).stage, Stage::kStore);
+  EXPECT_EQ(failure(outcome).error.code, ErrorCode::kDiskFull);
+}
+
+TEST_F(RerunTest, ResultsOfAnotherStoreAreTakenOver) {
+  auto item = later();
+  auto elsewhere = std::make_shared<testing::MemoryBlobs>();
+  elsewhere->blobs = std::exchange(blobs_.blobs, {});
+  auto plan = std::make_shared<JobPlan>(*item.plan);
+  plan->earlier_blobs = elsewhere;
+  item.plan = std::move(plan);
+  answer_not_modified();
+  const auto done = succeeded(std::move(item));
+  EXPECT_TRUE(done.unchanged);
+  EXPECT_EQ(stored(done), "old bytes");
+  EXPECT_EQ(elsewhere->blobs.size(), 1u) << "the other store keeps its own";
+}
+
 TEST_F(PipelineTest, SameBytesOfAnotherRowGetAnotherName) {
   const auto first = process(task(1));
   const auto again = process(task(1));

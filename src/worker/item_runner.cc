@@ -40,6 +40,25 @@ jobs::Output to_output(pipeline::StoredOutput stored) {
           .note = std::move(stored.note)};
 }
 
+pipeline::SourceFacts to_facts(const jobs::SourceFacts& facts) {
+  return {.version = {.validator = facts.validator, .url = facts.version_url},
+          .sha256 = facts.sha256,
+          .made_with = facts.made_with};
+}
+
+jobs::SourceFacts to_facts(pipeline::SourceFacts facts) {
+  return {.validator = std::move(facts.version.validator),
+          .version_url = std::move(facts.version.url),
+          .sha256 = std::move(facts.sha256),
+          .made_with = std::move(facts.made_with)};
+}
+
+pipeline::EarlierResult to_earlier(const jobs::EarlierItem& item) {
+  pipeline::EarlierResult earlier{.source = to_facts(item.source), .bytes_in = item.bytes_in, .outputs = {}};
+  for (const auto& output : item.outputs) earlier.outputs.push_back(to_stored(output));
+  return earlier;
+}
+
 // The item was not at fault and nothing was learnt about it.
 bool should_give_back(const Error& error) {
   return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kCancelled;
@@ -59,17 +78,33 @@ pipeline::ItemTask to_task(const jobs::ClaimedItem& item, std::shared_ptr<const 
                           .may_have_stored = std::move(may_have_stored),
                           .recipe = std::move(recipe)};
   for (const auto& output : item.same_as_outputs) task.same_as.push_back(to_stored(output));
+  if (item.earlier && !task.plan->earlier_is_away) task.earlier = to_earlier(*item.earlier);
   return task;
 }
 
 jobs::ItemSuccess to_success(pipeline::Succeeded succeeded) {
-  jobs::ItemSuccess success{.bytes_in = succeeded.bytes_in, .outputs = {}};
+  jobs::ItemSuccess success{.bytes_in = succeeded.bytes_in,
+                            .outputs = {},
+                            .source = to_facts(std::move(succeeded.source)),
+                            .unchanged = succeeded.unchanged};
   for (auto& output : succeeded.outputs) success.outputs.push_back(to_output(std::move(output)));
   return success;
 }
 
-ItemRunner::ItemRunner(jobs::JobStore& store, pipeline::Pipeline& pipeline, const Clock& clock, jobs::RetryPolicy retry)
-    : store_(store), pipeline_(pipeline), clock_(clock), retry_(retry) {}
+ItemRunner::ItemRunner(jobs::JobStore& store, pipeline::Pipeline& pipeline, const Clock& clock, jobs::RetryPolicy retry,
+                       OpenEarlier open_earlier)
+    : store_(store), pipeline_(pipeline), clock_(clock), retry_(retry), open_earlier_(std::move(open_earlier)) {}
+
+void ItemRunner::find_earlier(const jobs::Job& job, pipeline::JobPlan& plan) const {
+  if (job.since_files.empty()) return;
+  auto blobs = open_earlier_ ? open_earlier_(job.since_files) : fail(ErrorCode::kUnavailable, "nobody opens it");
+  if (blobs) {
+    plan.earlier_blobs = std::move(*blobs);
+    return;
+  }
+  plan.earlier_is_away = true;
+  log::warning("earlier_results_away", {{"job", job.id.text()}, {"message", blobs.error().message}});
+}
 
 Task<Result<ItemRunner::PlanPtr>> ItemRunner::plan_for(JobId job) {
   if (const auto found = plans_.find(job); found != plans_.end()) co_return found->second;
@@ -79,6 +114,7 @@ Task<Result<ItemRunner::PlanPtr>> ItemRunner::plan_for(JobId job) {
   plan->job_id = job.text();
   plan->recipe = std::move(recipe);
   plan->blob_prefix = record.blob_prefix;
+  find_earlier(record, *plan);
   PIXMILL_CO_TRY(auto headers, co_await store_.headers(job));
   for (auto& header : headers) {
     plan->headers.push_back({std::move(header.host), std::move(header.name), std::move(header.value)});
@@ -143,7 +179,11 @@ Task<std::variant<jobs::ItemOutcome, GiveBack>> ItemRunner::run(jobs::ClaimedIte
     }
     recorded.result = failure(item, *failed);
   } else {
-    recorded.result = to_success(std::get<pipeline::Succeeded>(std::move(outcome.result)));
+    auto success = to_success(std::get<pipeline::Succeeded>(std::move(outcome.result)));
+    // A duplicate is what its original is, when it was copied from that.
+    const bool is_copy = !item.same_as_outputs.empty() && success.source.sha256.empty();
+    success.unchanged = success.unchanged || (is_copy && item.same_as_unchanged);
+    recorded.result = std::move(success);
   }
   co_return recorded;
 }

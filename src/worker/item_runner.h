@@ -2,6 +2,7 @@
 // and the store's. Lives on the loop.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <random>
@@ -22,10 +23,14 @@ struct GiveBack {
   std::optional<Error> machine_trouble = std::nullopt;
 };
 
+// The store that jobs::Job::since_files names.
+using OpenEarlier = std::function<Result<std::shared_ptr<storage::BlobStore>>(const std::string& files)>;
+
 class ItemRunner {
  public:
-  // All must outlive it.
-  ItemRunner(jobs::JobStore& store, pipeline::Pipeline& pipeline, const Clock& clock, jobs::RetryPolicy retry);
+  // All must outlive it. `open_earlier` may be null where no job has since_files.
+  ItemRunner(jobs::JobStore& store, pipeline::Pipeline& pipeline, const Clock& clock, jobs::RetryPolicy retry,
+             OpenEarlier open_earlier = nullptr);
 
   // `may_have_stored` becomes true before the item's first file is written.
   [[nodiscard]] Task<std::variant<jobs::ItemOutcome, GiveBack>> run(jobs::ClaimedItem item,
@@ -40,6 +45,7 @@ class ItemRunner {
   [[nodiscard]] Task<Result<PlanPtr>> plan_for(JobId job);
   // Of a row's own recipe; null for "". Errors: kInvalidArgument.
   [[nodiscard]] Result<RecipePtr> recipe_for(const std::string& text);
+  void find_earlier(const jobs::Job& job, pipeline::JobPlan& plan) const;
   [[nodiscard]] static jobs::ItemOutcome unusable(const jobs::ClaimedItem& item, const Error& error);
   [[nodiscard]] jobs::ItemFailure failure(const jobs::ClaimedItem& item, const pipeline::Failed& failed);
 
@@ -47,6 +53,7 @@ class ItemRunner {
   pipeline::Pipeline& pipeline_;
   const Clock& clock_;
   jobs::RetryPolicy retry_;
+  OpenEarlier open_earlier_;
   std::mt19937_64 random_{std::random_device{}()};
   std::unordered_map<JobId, PlanPtr> plans_;
   std::unordered_map<std::string, RecipePtr> recipes_;  // of rows, by their text

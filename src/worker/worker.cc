@@ -64,7 +64,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
       : executor(executor_in),
         parts(parts_in),
         options(std::move(options_in)),
-        runner(parts.store, parts.pipeline, parts.clock, options.retry),
+        runner(parts.store, parts.pipeline, parts.clock, options.retry, options.open_earlier),
         recorder(executor, parts.store, parts.metrics,
                  {.on_recorded = [this](const auto& outcomes, const auto& report) { recorded(outcomes, report); },
                   .on_trouble = [this](const Error& error) { meet(error); },
@@ -77,6 +77,8 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
         emptied(executor),
         succeeded(
             parts.metrics.counter("pixmill_items_total", "Recorded attempts by result.", {{"result", "succeeded"}})),
+        unchanged(
+            parts.metrics.counter("pixmill_items_total", "Recorded attempts by result.", {{"result", "unchanged"}})),
         failed(parts.metrics.counter("pixmill_items_total", "Recorded attempts by result.", {{"result", "failed"}})),
         retried(parts.metrics.counter("pixmill_items_total", "Recorded attempts by result.", {{"result", "retried"}})),
         in_flight_gauge(parts.metrics.gauge("pixmill_items_in_flight", "Items claimed and not yet recorded.")) {}
@@ -120,7 +122,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   bool stopped = false;
   bool found_nothing = false;  // by the last claim, nor will it soon
   int loops = 0;
-  Counter succeeded, failed, retried;
+  Counter succeeded, unchanged, failed, retried;
   Gauge in_flight_gauge;
 };
 
@@ -327,7 +329,7 @@ void Worker::Impl::recorded(const std::vector<jobs::ItemOutcome>& outcomes, cons
     if (std::ranges::find(report.fenced, outcome.lease) != report.fenced.end()) continue;
     const auto* failure = std::get_if<jobs::ItemFailure>(&outcome.result);
     if (failure == nullptr) {
-      succeeded.add();
+      (std::get<jobs::ItemSuccess>(outcome.result).unchanged ? unchanged : succeeded).add();
     } else {
       (failure->retry_at ? retried : failed).add();
     }

@@ -34,6 +34,8 @@ struct WorkerOptions {
   std::function<Result<void>()> may_claim = nullptr;
   // A result of this job was recorded, or it came to its end.
   std::function<void(const JobId&)> on_moved = nullptr;
+  // Where a job's results lie that another is compared with; null where none is.
+  std::function<Result<std::shared_ptr<storage::BlobStore>>(const std::string& files)> open_earlier = nullptr;
   // The store refuses every result for good: the process should say so and end; its leases bring the items back.
   std::function<void(const Error&)> on_broken_store = nullptr;
 };
