@@ -18,7 +18,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::string_view kFields[] = {"recipe",       "webhook_url", "name",    "name_template", "url_column",
-                                        "skip_invalid", "priority",    "headers", "overrides"};
+                                        "skip_invalid", "priority",    "headers", "overrides",     "since"};
 constexpr std::size_t kNameBytesMax = 200;
 constexpr std::int64_t kPriorityMax = 100;
 constexpr std::size_t kControlBodyBytesMax = 64u << 10;
@@ -115,6 +115,26 @@ Checked<jobs::NewJob> Jobs::read_form(const Upload& upload, const jobs::RecipeBo
   return job;
 }
 
+// The job that the new one is compared with: only one that has ended knows all of its URLs and results.
+Task<Checked<std::optional<JobId>>> Jobs::check_since(std::string text) {
+  if (text.empty()) co_return std::nullopt;
+  constexpr std::string_view kAllowed = "the id of a job that has ended";
+  const auto parsed = Uuid::parse(text);
+  if (!parsed) co_return refuse(wrong_parameter("since", text, std::string(kAllowed)));
+  const JobId id{*parsed};
+  const auto job = co_await context_.parts.store.job(id);
+  if (!job && job.error().code == ErrorCode::kNotFound) {
+    Problem problem = wrong_parameter("since", text, std::string(kAllowed));
+    problem.detail = fmt::format("since: there is no job {}", text);
+    co_return refuse(std::move(problem));
+  }
+  if (!job) co_return refuse(problem_of(job.error()));
+  if (jobs::is_terminal(job->state)) co_return id;
+  Problem problem = wrong_parameter("since", text, std::string(kAllowed));
+  problem.detail = fmt::format("since: the job {} is still {}", text, jobs::to_text(job->state));
+  co_return refuse(std::move(problem));
+}
+
 Task<Checked<std::vector<jobs::NamedRecipe>>> Jobs::check_table(const Upload& upload, const jobs::NewJob& job,
                                                                 std::shared_ptr<const jobs::RecipeBook> recipes) {
   const auto table = table_options(context_, job, *upload.file, std::move(recipes));
@@ -137,6 +157,7 @@ Task<Checked<http::Response>> Jobs::create(http::Request& request) {
   PIXMILL_API_TRY(const auto recipes, co_await recipe_book(context_));
   PIXMILL_API_TRY(jobs::NewJob job, read_form(upload, *recipes));
   job.id = id;
+  PIXMILL_API_TRY(job.since, co_await check_since(upload.field("since")));
   PIXMILL_API_TRY(auto settled, co_await settle_watermark(context_, job.recipe, std::move(upload.watermark)));
   job.recipe = std::move(settled.text);
   PIXMILL_API_TRY(job.row_names, co_await check_table(upload, job, recipes));

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "api/context.h"
@@ -26,6 +28,7 @@ class Jobs {
   [[nodiscard]] Task<Checked<http::Response>> resend(http::Request& request);
 
   [[nodiscard]] Checked<jobs::NewJob> read_form(const Upload& upload, const jobs::RecipeBook& recipes) const;
+  [[nodiscard]] Task<Checked<std::optional<JobId>>> check_since(std::string text);
   // What the rows' names for recipes stand for.
   [[nodiscard]] Task<Checked<std::vector<jobs::NamedRecipe>>> check_table(
       const Upload& upload, const jobs::NewJob& job, std::shared_ptr<const jobs::RecipeBook> recipes);

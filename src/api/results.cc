@@ -37,6 +37,7 @@ std::string export_name(const jobs::Job& job, std::string_view ending) {
 void Results::add_routes(http::Router& router) {
   router.add("GET", "/v1/jobs/{id}/result.csv", checked(this, &Results::result_csv));
   router.add("GET", "/v1/jobs/{id}/images.csv", checked(this, &Results::images_csv));
+  router.add("GET", "/v1/jobs/{id}/gone.csv", checked(this, &Results::gone_csv));
 }
 
 Task<Checked<http::Response>> Results::result_csv(http::Request& request) {
@@ -47,11 +48,18 @@ Task<Checked<http::Response>> Results::images_csv(http::Request& request) {
   return file(request, jobs::ResultFile::kImagesCsv, "images.csv");
 }
 
+Task<Checked<http::Response>> Results::gone_csv(http::Request& request) {
+  return file(request, jobs::ResultFile::kGoneCsv, "gone.csv");
+}
+
 Task<Checked<http::Response>> Results::file(http::Request& request, jobs::ResultFile kind, std::string_view ending) {
   PIXMILL_API_TRY(const JobId id, job_id_of(request));
   PIXMILL_API_TRY(const bool raw, parse_flag("raw", request.query_value("raw").value_or("")));
   auto job = co_await context_.parts.store.job(id);
   if (!job) co_return refuse(problem_of(job.error()));
+  if (kind == jobs::ResultFile::kGoneCsv && !job->since) {
+    co_return refuse(not_found("The job is not compared with an earlier one"));
+  }
   const std::string name = export_name(*job, ending);
   const auto safety = raw ? jobs::CellSafety::kExact : jobs::CellSafety::kSpreadsheet;
   auto exported = std::make_shared<Export>();

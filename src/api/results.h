@@ -1,4 +1,4 @@
-// /v1/jobs/{id}/result.csv and images.csv, streamed. Lives on the loop.
+// /v1/jobs/{id}/result.csv, images.csv and gone.csv, streamed. Lives on the loop.
 #pragma once
 
 #include "api/context.h"
@@ -15,6 +15,7 @@ class Results {
  private:
   [[nodiscard]] Task<Checked<http::Response>> result_csv(http::Request& request);
   [[nodiscard]] Task<Checked<http::Response>> images_csv(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> gone_csv(http::Request& request);
   [[nodiscard]] Task<Checked<http::Response>> file(http::Request& request, jobs::ResultFile kind,
                                                    std::string_view ending);
 

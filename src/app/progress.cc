@@ -61,6 +61,7 @@ std::string detail_line(const ProgressView& view) {
     line += part;
   };
   if (view.trouble) append(trouble_text(*view.trouble));
+  if (view.unchanged > 0) append("unchanged " + format_count(view.unchanged));
   append(failures_text(view.failed, view.failures));
   if (!view.limited_by.empty()) append("held back by the limit of " + view.limited_by + "; see --per-host");
   return line;
@@ -115,6 +116,12 @@ std::string failures_text(std::uint64_t failed, const std::vector<jobs::FailureG
                         : fmt::format("failed {} ({})", format_count(failed), causes);
 }
 
+std::string since_text(const jobs::Job& job) {
+  return fmt::format("{} new, {} changed, {} unchanged, {} gone",
+                     format_count(job.succeeded - job.changed - job.unchanged), format_count(job.changed),
+                     format_count(job.unchanged), format_count(job.gone));
+}
+
 std::string render_bar(const ProgressView& view, std::size_t columns, bool colour) {
   const std::string left = fmt::format("{:>3} % ", percent(view));
   const std::string right = fmt::format(" {:>20}   {}", counts(view), pace(view));
@@ -140,6 +147,7 @@ std::string render_json(const ProgressView& view) {
                            {"total", view.total},
                            {"done", view.done},
                            {"failed", view.failed},
+                           {"unchanged", view.unchanged},
                            {"bytes_in", view.bytes_in},
                            {"bytes_out", view.bytes_out},
                            {"images_per_second", view.images_per_second},

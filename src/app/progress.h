@@ -23,6 +23,7 @@ struct ProgressView {
   std::uint64_t total = 0;
   std::uint64_t done = 0;
   std::uint64_t failed = 0;
+  std::uint64_t unchanged = 0;
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;
   double images_per_second = 0;
@@ -41,6 +42,9 @@ struct ProgressView {
 [[nodiscard]] std::string savings_text(std::uint64_t bytes_in, std::uint64_t bytes_out);
 // "failed 312 (http_404 201, timeout 88, +3 more)", or "".
 [[nodiscard]] std::string failures_text(std::uint64_t failed, const std::vector<jobs::FailureGroup>& failures);
+
+// "3 new, 12 changed, 985 unchanged, 4 gone": how a job that is compared with an earlier one came out.
+[[nodiscard]] std::string since_text(const jobs::Job& job);
 
 // Images per second over about the last 15 seconds, and what that means for the rest.
 class RateMeter {

@@ -62,6 +62,20 @@ TEST(Progress, HostLimitIsSaid) {
   EXPECT_THAT(render_json(view), HasSubstr("\"limited_by\":\"http://cdn.example (16 at once, 240 waiting)\""));
 }
 
+TEST(Progress, UnchangedPicturesAreCounted) {
+  auto view = sample();
+  EXPECT_THAT(render_plain(view), Not(HasSubstr("unchanged")));
+  view.unchanged = 12'345;
+  EXPECT_THAT(render_plain(view), HasSubstr("unchanged 12,345"));
+  EXPECT_THAT(render_json(view), HasSubstr("\"unchanged\":12345"));
+  jobs::Job job;
+  job.succeeded = 1'000;
+  job.changed = 12;
+  job.unchanged = 985;
+  job.gone = 4;
+  EXPECT_EQ(since_text(job), "3 new, 12 changed, 985 unchanged, 4 gone");
+}
+
 TEST(Progress, TroubleIsSaid) {
   auto view = sample();
   view.trouble = Error{.code = ErrorCode::kDiskFull, .message = "only 3 kB are free", .detail = {}};

@@ -18,6 +18,7 @@
 
 #include "api/intake.h"
 #include "app/descriptors.h"
+#include "app/earlier_run.h"
 #include "app/local_files.h"
 #include "app/run_plan.h"
 #include "app/s3_setup.h"
@@ -53,6 +54,7 @@ struct SetWork {
   std::string digest;
   std::optional<Error> ingest_error;
   std::vector<jobs::NamedRecipe> row_names = {};  // that a new table's rows ask for
+  const jobs::Job* since = nullptr;               // what a new job is compared with
 };
 
 // The job whose results a folder holds: the newest that may have some.
@@ -96,6 +98,10 @@ class RunSession {
   Task<Result<std::vector<jobs::Job>>> jobs_of_folder();
   Task<Result<jobs::Job>> find_or_create(SetWork& work);
   Task<Result<bool>> is_outdated(const jobs::Job& job);
+  Result<void> find_since(SetWork& work, const std::vector<jobs::Job>& known);
+  void set_since(const jobs::Job& earlier, jobs::NewJob& job) const;
+  // The new job takes the place of what it is compared with.
+  [[nodiscard]] bool renews() const { return since_ && since_->folder.empty(); }
   Task<Result<void>> keep_watermark(const SetWork& work);
   Task<Result<jobs::Job>> resume(jobs::Job job, const SetWork& work);
   Task<Result<void>> abandon(jobs::Job job);
@@ -122,6 +128,7 @@ class RunSession {
   std::shared_ptr<storage::S3Bucket> s3_bucket_;  // null: results go to the output folder
   std::string s3_prefix_;
   std::vector<InputSet> sets_;
+  std::optional<EarlierPlace> since_;
   Reporter reporter_;
   asio::signal_set signals_;
   RateMeter meter_;
@@ -180,6 +187,9 @@ Task<void> RunSession::main() {
 Task<Result<void>> RunSession::run_all() {
   const auto shares = share_descriptors(raise_descriptor_limit(), settings_.engines.engines);
   PIXMILL_CO_TRY(auto plans, plan_all());
+  if (!options_.since.empty()) {
+    PIXMILL_CO_TRY(since_, find_earlier_place(options_.since, options_.output_folder));
+  }
   PIXMILL_CO_RETURN_IF_ERROR(find_bucket());
   RuntimeOptions options{.folder = options_.output_folder,
                          .database_path = options_.output_folder + "/.pixmill.db",
@@ -260,23 +270,42 @@ Task<Result<jobs::Job>> RunSession::find_or_create(SetWork& work) {
   // A job that was killed goes on even so: the command that started anew is repeated to resume.
   if (same != nullptr) {
     PIXMILL_CO_TRY(const bool outdated, co_await is_outdated(*same));
-    const bool anew = jobs::is_terminal(same->state) && (options_.replace || outdated);
+    const bool anew = jobs::is_terminal(same->state) && (options_.replace || outdated || renews());
     if (!anew) co_return co_await resume(*same, work);
   }
   const auto* other = newest_in(known, work.plan.blob_prefix);
-  if (other != nullptr && !options_.replace) {
+  if (other != nullptr && !options_.replace && !renews()) {
     co_return fail(
         ErrorCode::kConflict,
         fmt::format("{} holds the results of another job ({}, {} pictures, recipe '{}'): the input, a recipe or the "
                     "names have changed since. Choose another folder, or say --replace to start anew in this one",
                     shown(options_.output_folder), other->name, format_count(other->total), other->recipe));
   }
+  PIXMILL_CO_RETURN_IF_ERROR(find_since(work, known));
   if (!work.set.table_path.empty()) PIXMILL_CO_RETURN_IF_ERROR(co_await check_rows(work));
   for (const auto& job : known) {
     const bool unfinished = job.blob_prefix == work.plan.blob_prefix && !jobs::is_terminal(job.state);
     if (unfinished) PIXMILL_CO_RETURN_IF_ERROR(co_await abandon(job));
   }
   co_return co_await create(work);
+}
+
+Result<void> RunSession::find_since(SetWork& work, const std::vector<jobs::Job>& known) {
+  if (!since_) return {};
+  work.since = choose_earlier(since_->folder.empty() ? known : since_->jobs, since_->job, work.plan.blob_prefix);
+  if (work.since != nullptr) return {};
+  // What is repeated every night has a first time.
+  if (since_->folder.empty() && !since_->job) {
+    reporter_.note(fmt::format("{}: nothing to compare with yet", work.set.name));
+    return {};
+  }
+  return fail(ErrorCode::kNotFound, fmt::format("--since {}: no such run has ended there", since_->named));
+}
+
+void RunSession::set_since(const jobs::Job& earlier, jobs::NewJob& job) const {
+  job.since = earlier.id;
+  job.since_folder = since_->folder;
+  if (!since_->folder.empty()) job.since_files = earlier.results_at.empty() ? since_->folder : earlier.results_at;
 }
 
 // Whether what its rows named stands for something else today. A job that is under way goes on as it began.
@@ -353,6 +382,8 @@ Task<Result<jobs::Job>> RunSession::create(const SetWork& work) {
                    .recipe_name = plan.recipe.choice.name,
                    .overrides = options_.overrides,
                    .row_names = work.row_names};
+  if (work.since != nullptr) set_since(*work.since, job);
+  if (s3_bucket_) job.results_at = shown(options_.output_folder);
   const JobId id = job.id;
   PIXMILL_CO_RETURN_IF_ERROR(co_await keep_watermark(work));
   PIXMILL_CO_RETURN_IF_ERROR(co_await runtime_->store().create_job(std::move(job)));
@@ -430,6 +461,7 @@ Task<ProgressView> RunSession::view_of(const jobs::Job& job) {
                     .total = job.total,
                     .done = job.total - job.remaining,
                     .failed = job.failed,
+                    .unchanged = job.unchanged,
                     .bytes_in = job.bytes_in,
                     .bytes_out = job.bytes_out,
                     .images_per_second = 0,
@@ -491,8 +523,10 @@ Task<Result<void>> RunSession::upload_result(const std::string& path) {
 }
 
 Task<Result<void>> RunSession::write_results(const jobs::Job& job, const std::string& folder) {
-  for (const auto file : {jobs::ResultFile::kResultCsv, jobs::ResultFile::kImagesCsv}) {
-    const std::string path = folder + (file == jobs::ResultFile::kResultCsv ? "/result.csv" : "/images.csv");
+  std::vector<std::pair<jobs::ResultFile, std::string>> files = {
+      {jobs::ResultFile::kResultCsv, folder + "/result.csv"}, {jobs::ResultFile::kImagesCsv, folder + "/images.csv"}};
+  if (job.since) files.emplace_back(jobs::ResultFile::kGoneCsv, folder + "/gone.csv");
+  for (const auto& [file, path] : files) {
     const auto next = jobs::stream_result_file(runtime_->store(), job, file, options_.cells, links());
     PIXMILL_CO_TRY(auto writer, FileWriter::create(path, 0644));
     for (;;) {
@@ -524,6 +558,7 @@ void RunSession::summarise(const jobs::Job& job, const std::string& folder) {
       fmt::format("{}: {} of {} pictures done", job.name, format_count(job.succeeded), format_count(job.total));
   const auto savings = savings_text(job.bytes_in, job.bytes_out);
   if (!savings.empty()) text += ", " + savings;
+  if (job.since) text += ", " + since_text(job);
   if (job.failed > 0) text += fmt::format(", {} failed (--retry-failed tries them again)", format_count(job.failed));
   if (job.invalid > 0) text += fmt::format(", {} invalid rows skipped", format_count(job.invalid));
   std::printf("%s\n  pictures  %s/%s\n  results   %s\n            %s\n", text.c_str(),

@@ -33,8 +33,9 @@ struct RunOptions {
   bool skip_invalid = false;
   bool overrides = true;  // columns of a table may change the recipe row by row
   bool retry_failed = false;
-  bool replace = false;  // forget another job that lies in the folder
-  bool json = false;     // the final job document on standard output
+  bool replace = false;    // forget another job that lies in the folder
+  std::string since = {};  // a folder, or a job's id in this one, to be compared with; "" for none
+  bool json = false;       // the final job document on standard output
   jobs::CellSafety cells = jobs::CellSafety::kSpreadsheet;
   ProgressMode progress = ProgressMode::kAuto;
   std::shared_ptr<const jobs::RecipeBook> recipes = std::make_shared<const jobs::RecipeBook>();

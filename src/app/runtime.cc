@@ -157,6 +157,7 @@ void Runtime::build_work(Executor executor) {
   settings_.worker.on_broken_store = [](const Error& error) { end_for(error); };
   settings_.worker.on_moved = [this](const JobId& job) { progress_->tell(job); };
   settings_.worker.may_claim = [this] { return enough_free_space(); };
+  settings_.worker.open_earlier = [this](const std::string& files) { return open_earlier(files); };
   worker_ = std::make_unique<worker::Worker>(executor,
                                              worker::WorkerParts{.store = store(),
                                                                  .queue = *queue_,
@@ -165,6 +166,19 @@ void Runtime::build_work(Executor executor) {
                                                                  .clock = clock_,
                                                                  .metrics = metrics_},
                                              settings_.worker);
+}
+
+Result<std::shared_ptr<storage::BlobStore>> Runtime::open_earlier(const std::string& files) {
+  if (!files.starts_with("s3://")) {
+    PIXMILL_TRY(auto folder, storage::open_local_store_to_read(files));
+    return std::shared_ptr<storage::BlobStore>(std::move(folder));
+  }
+  if (!s3_network_.client) return fail(ErrorCode::kUnavailable, "this process has no use of buckets");
+  PIXMILL_TRY(const auto place, storage::parse_s3_location(files));
+  PIXMILL_TRY(auto bucket, make_s3_bucket(settings_.s3, place.bucket, clock_));
+  auto options = s3_store_options(settings_.s3, place.key.empty() ? "" : place.key + "/");
+  return std::shared_ptr<storage::BlobStore>(
+      storage::make_s3_store(s3_network_.parts(metrics_), std::move(bucket), std::move(options)));
 }
 
 Result<void> Runtime::enough_free_space() const {

@@ -101,6 +101,7 @@ class Runtime {
   [[nodiscard]] std::unique_ptr<jobs::Queue> make_queue(Executor executor);
   [[nodiscard]] fetch::OwnEndpoints own_endpoints() const;
   void build_work(Executor executor);
+  [[nodiscard]] Result<std::shared_ptr<storage::BlobStore>> open_earlier(const std::string& files);
   [[nodiscard]] Result<void> enough_free_space() const;
 
   Settings settings_;

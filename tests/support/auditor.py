@@ -159,7 +159,7 @@ def _audit_job(connection, job, report, rows_expected, finished):
     if job["state"] in FINAL_JOB:
         report.lost += [f"{name}: item {item['item']} is {item['state']}" for item in items if item["state"] not in FINAL_ITEM]
     _audit_outputs(connection, job, items, report)
-    true = {"total": len(items), "succeeded": states["succeeded"] + states["unchanged"], "failed": states["failed"],
+    true = {"total": len(items), "succeeded": states["succeeded"] + states["unchanged"], "unchanged": states["unchanged"], "failed": states["failed"],
             "cancelled": states["cancelled"], "remaining": states["pending"] + states["leased"], "leased": states["leased"],
             "bytes_in": sum(item["bytes_in"] for item in items if item["state"] in ("succeeded", "unchanged")),
             "bytes_out": connection.rows("SELECT coalesce(sum(bytes), 0) AS bytes FROM outputs WHERE job_no = ?", number)[0]["bytes"]}
@@ -178,8 +178,8 @@ def _audit_outputs(connection, job, items, report):
                        for (item, rendition), count in counts.items() if count > 1]
     with_output = {output["item"] for output in outputs}
     for item in items:
-        if item["state"] == "succeeded" and item["item"] not in with_output:
-            report.lost.append(f"job {job['id']}: item {item['item']} succeeded without an output")
+        if item["state"] in ("succeeded", "unchanged") and item["item"] not in with_output:
+            report.lost.append(f"job {job['id']}: item {item['item']} is {item['state']} without an output")
         if item["state"] in ("failed", "cancelled") and item["item"] in with_output:
             report.doubled.append(f"job {job['id']}: item {item['item']} {item['state']} and has an output")
 

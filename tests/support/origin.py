@@ -10,10 +10,13 @@ Serves a folder, and these paths (whatever follows them in the path makes addres
   /truncated/…      fewer bytes than promised          /lying/…          HTML called image/jpeg
   /reset/…          the connection is reset            /never/…          no answer
   /echo/…           a picture; the request's headers are kept in `requests`
+  /versioned/N?by=  a picture of the number in `versions[N]`, by=etag|weak|date says which, and answers 304 to who has it
+                    (only to who asks for the address that it gave the version for)
   /__stats          {"path": hits} as JSON
 """
 
 import collections
+import email.utils
 import http.server
 import json
 import pathlib
@@ -106,6 +109,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def serve_echo(self, words, _, __):
         self.picture("/".join(words[1:]))
+
+    def serve_versioned(self, words, _, query):
+        name = "/".join(words[1:])
+        number = self.origin.versions.get(name, 1)
+        tag, date = f'"{name}-{number}"', email.utils.formatdate(1_000_000_000 + number * 1000, usegmt=True)
+        headers, asked = {"etag": ({"ETag": tag, "Last-Modified": date}, self.headers["If-None-Match"] == tag),
+                          "weak": ({"ETag": f"W/{tag}"}, self.headers["If-None-Match"] == f"W/{tag}"),
+                          "date": ({"Last-Modified": date}, self.headers["If-Modified-Since"] == date),
+                          }.get(query.get("by"), ({}, False))
+        if asked:
+            self.origin.count_not_modified()
+            self.send_response(304)
+            for header, value in headers.items():
+                self.send_header(header, value)
+            self.end_headers()
+            return self.wfile.flush()
+        if "ms" in query and self.pause(int(query["ms"]) / 1000):
+            return None
+        return self.answer(200, "image/jpeg", self.origin.numbered_picture(f"{name}-{number}"), headers)
 
     def serve_status(self, words, _, __):
         self.answer(int(words[1]), "text/html", b"<html><body>As you asked</body></html>")
@@ -205,6 +227,8 @@ class Origin:
 
     def __init__(self, folder=None, host="127.0.0.1", port=0):
         self.folder = pathlib.Path(folder).resolve() if folder else None
+        self.versions = {}  # name: number, of /versioned/name; 1 by default
+        self.not_modified = 0  # answers of 304
         self.routes = {}  # path: handler(request, hit, query), for what the paths above cannot do
         self.stopping = threading.Event()
         self._lock = threading.Lock()
@@ -244,6 +268,10 @@ class Origin:
             self._active += 1
             self.most_active = max(self.most_active, self._active)
             return self._hits[path]
+
+    def count_not_modified(self):
+        with self._lock:
+            self.not_modified += 1
 
     def done(self):
         with self._lock:

@@ -26,6 +26,14 @@ struct RunFlags {
   std::string state_folder;
 };
 
+std::string default_state_folder(const storage::S3Location& target, const Settings& settings) {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string_view(value == nullptr ? "" : value);
+  };
+  return state_folder_of(target, settings.s3.endpoint, variable("XDG_STATE_HOME"), variable("HOME"));
+}
+
 // -o s3://…: results go there, and what is needed to resume stays in a folder of this machine.
 Result<void> settle_output(const RunFlags& flags, const Settings& settings, RunOptions& options) {
   if (!options.output_folder.starts_with("s3://")) {
@@ -34,16 +42,26 @@ Result<void> settle_output(const RunFlags& flags, const Settings& settings, RunO
   }
   auto target = storage::parse_s3_location(options.output_folder);
   if (!target) return fail(ErrorCode::kInvalidArgument, fmt::format("-o {}", target.error().message));
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::string_view(value == nullptr ? "" : value);
-  };
   options.output_folder = flags.state_folder;
-  if (options.output_folder.empty()) {
-    options.output_folder =
-        state_folder_of(*target, settings.s3.endpoint, variable("XDG_STATE_HOME"), variable("HOME"));
-  }
+  if (options.output_folder.empty()) options.output_folder = default_state_folder(*target, settings);
   options.s3_output = std::move(*target);
+  return {};
+}
+
+// --since s3://…: what was kept here of the run that went there.
+Result<void> settle_since(const RunFlags& flags, const Settings& settings, RunOptions& options) {
+  if (!options.since.starts_with("s3://")) return {};
+  const auto bare = [](std::string_view address) {
+    while (address.ends_with('/')) address.remove_suffix(1);
+    return address;
+  };
+  if (bare(options.since) == bare(flags.run.output_folder)) {
+    options.since = options.output_folder;
+    return {};
+  }
+  const auto target = storage::parse_s3_location(options.since);
+  if (!target) return fail(ErrorCode::kInvalidArgument, fmt::format("--since {}", target.error().message));
+  options.since = default_state_folder(*target, settings);
   return {};
 }
 
@@ -55,6 +73,7 @@ ExitCode run(const RunFlags& flags) {
   if (!settings) return refuse(settings.error());
   RunOptions options = flags.run;
   if (const auto settled = settle_output(flags, *settings, options); !settled) return refuse(settled.error());
+  if (const auto settled = settle_since(flags, *settings, options); !settled) return refuse(settled.error());
   if (settings->s3.source_buckets) options.s3_source_buckets = *settings->s3.source_buckets;
   options.progress = parse_progress_mode(flags.progress).value_or(ProgressMode::kAuto);
   options.cells = flags.raw_csv ? jobs::CellSafety::kExact : jobs::CellSafety::kSpreadsheet;
@@ -74,6 +93,7 @@ void add_run_command(CLI::App& cli, Action& action) {
       "  pixmill run products.csv -o out/ -r \"resize=1600x1600:inside format=webp quality=80\"\n"
       "  pixmill run photos/ -o small/ -r \"resize=800x800\"\n"
       "  pixmill run products.csv -o s3://bucket/prefix\n"
+      "  pixmill run products.csv -o out/ --since out/      (again: only what has changed)\n"
       "  zcat feed.csv.gz | pixmill run - -o out/\n\n"
       "Exit codes: 0 all ok, 2 usage, 3 some pictures failed, 5 input not found, 6 input rejected, 8 all failed,\n"
       "9 folder in use or holding another job, 130 interrupted (the first Ctrl-C finishes what is under way).");
@@ -109,6 +129,11 @@ void add_run_command(CLI::App& cli, Action& action) {
   command->add_flag("!--no-overrides", flags->run.overrides,
                     "Columns called recipe, width, height, format, quality and name mean nothing special");
   command->add_flag("--retry-failed", flags->run.retry_failed, "Try the failed pictures of a finished job again");
+  command
+      ->add_option("--since", flags->run.since,
+                   "Compare with an earlier run: a folder (also the output folder), s3://bucket/prefix, or a job's id; "
+                   "pictures whose source has not changed keep their result")
+      ->type_name("PREVIOUS");
   command->add_flag("--replace", flags->run.replace,
                     "Start anew in a folder that holds another job's or finished results");
   command->add_option("--progress", flags->progress, "auto, bar, plain, json or none, on standard error")
