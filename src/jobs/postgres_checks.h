@@ -11,6 +11,7 @@
 namespace pixmill::jobs::postgres {
 
 // --- Of the whole store, or of jobs $1 to $2; $3 is now ---
+// Questions about one row each are subqueries with a LIMIT, which no planner turns into a join with a whole table.
 // Where `job_no + 0` is compared the numbers mean all jobs as a rule, and the index is to be the one of the state.
 inline constexpr std::string_view kStalledJobs =
     "SELECT j.job_no, j.id, 0, j.state FROM jobs AS j "
@@ -37,13 +38,14 @@ inline constexpr std::string_view kOverdueLeases =
     "WHERE state = 'leased' AND leased_until < $3 - 300000) AS i CROSS JOIN LATERAL (SELECT id FROM jobs WHERE "
     "jobs.job_no = i.job_no LIMIT 1) AS j WHERE i.job_no BETWEEN $1 AND $2 LIMIT 100";
 inline constexpr std::string_view kHungJobs =
-    "SELECT j.job_no, j.id, j.remaining, '' FROM jobs AS j WHERE j.state = 'running' AND "
-    "j.job_no + 0 BETWEEN $1 AND $2 AND $3 > 0 AND j.remaining > 0 AND j.leased = 0 AND EXISTS (SELECT 1 FROM items AS "
-    "i "
-    "WHERE i.job_no = j.job_no AND i.state = 'pending' AND i.not_before IS NULL) AND "
-    "NOT EXISTS (SELECT 1 FROM items AS i WHERE i.job_no = j.job_no AND i.state = 'pending' "
-    "AND i.not_before >= 0) AND NOT EXISTS (SELECT 1 FROM leaders_due AS l WHERE l.job_no = j.job_no) AND "
-    "NOT EXISTS (SELECT 1 FROM reopenings AS r WHERE r.job_no = j.job_no) LIMIT 100";
+    "SELECT j.job_no, j.id, j.remaining, '' FROM jobs AS j WHERE j.state = 'running' AND j.job_no + 0 BETWEEN $1 AND "
+    "$2 "
+    "AND $3 > 0 AND j.remaining > 0 AND j.leased = 0 AND (SELECT 1 FROM items AS i WHERE i.job_no = j.job_no AND "
+    "i.state "
+    "= 'pending' AND i.not_before IS NULL LIMIT 1) IS NOT NULL AND (SELECT 1 FROM items AS i WHERE i.job_no = j.job_no "
+    "AND i.state = 'pending' AND i.not_before >= 0 LIMIT 1) IS NULL AND NOT EXISTS (SELECT 1 FROM leaders_due AS l "
+    "WHERE "
+    "l.job_no = j.job_no) AND NOT EXISTS (SELECT 1 FROM reopenings AS r WHERE r.job_no = j.job_no) LIMIT 100";
 inline constexpr std::string_view kStrayReopenings =
     "SELECT r.job_no, COALESCE(j.id, ''), r.after_item, COALESCE(j.state, 'no such job') FROM reopenings AS r "
     "LEFT JOIN jobs AS j ON j.job_no = r.job_no WHERE r.job_no BETWEEN $1 AND $2 AND $3 > 0 AND "
@@ -61,28 +63,34 @@ inline constexpr std::string_view kOpenItemsOfEndedJobs =
     "i.job_no = j.job_no AND i.state IN " PIXMILL_OPEN_STATES ")) LIMIT 100";
 inline constexpr std::string_view kEndsWithoutEvent =
     "SELECT j.job_no, j.id, j.generation, j.state FROM jobs AS j WHERE j.job_no BETWEEN $1 AND $2 AND $3 > 0 AND "
-    "j.state IN " PIXMILL_ENDED_STATES
-    " AND NOT EXISTS (SELECT 1 FROM events AS e WHERE "
-    "e.job_no = j.job_no AND e.generation = j.generation AND e.terminal = 1) LIMIT 100";
+    "j.state "
+    "IN " PIXMILL_ENDED_STATES
+    " AND (SELECT 1 FROM events AS e WHERE e.job_no = j.job_no AND e.generation = "
+    "j.generation AND e.terminal = 1 LIMIT 1) IS NULL LIMIT 100";
 inline constexpr std::string_view kEventsWithoutDelivery =
-    "SELECT j.job_no, j.id, e.generation, e.event_id FROM jobs AS j JOIN events AS e ON "
-    "e.job_no = j.job_no WHERE j.job_no BETWEEN $1 AND $2 AND $3 > 0 AND j.webhook_url <> '' AND e.terminal = 1 AND "
-    "NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.event_id = e.event_id) LIMIT 100";
+    "SELECT j.job_no, j.id, e.generation, e.event_id FROM jobs AS j CROSS JOIN LATERAL (SELECT generation, event_id "
+    "FROM "
+    "events WHERE events.job_no = j.job_no AND terminal = 1 ORDER BY event_no DESC LIMIT 100) AS e WHERE j.job_no "
+    "BETWEEN $1 AND $2 AND $3 > 0 AND j.webhook_url <> '' AND (SELECT 1 FROM deliveries AS d WHERE d.event_id = "
+    "e.event_id LIMIT 1) IS NULL LIMIT 100";
 inline constexpr std::string_view kEarlyEvents =
-    "SELECT j.job_no, j.id, e.generation, e.type FROM jobs AS j JOIN events AS e ON "
-    "e.job_no = j.job_no AND e.generation >= j.generation WHERE j.job_no BETWEEN $1 AND $2 AND $3 > 0 AND "
-    "e.terminal = 1 AND (e.generation > j.generation OR j.state NOT IN " PIXMILL_ENDED_STATES ") LIMIT 100";
+    "SELECT j.job_no, j.id, e.generation, e.type FROM jobs AS j CROSS JOIN LATERAL (SELECT generation, type FROM "
+    "events "
+    "WHERE events.job_no = j.job_no AND events.generation >= j.generation AND terminal = 1 ORDER BY events.generation "
+    "LIMIT 100) AS e WHERE j.job_no BETWEEN $1 AND $2 AND $3 > 0 AND (e.generation > j.generation OR j.state NOT "
+    "IN " PIXMILL_ENDED_STATES ") LIMIT 100";
 
 // --- Of job $1: items, or rows, $2 to $3 ---
 inline constexpr std::string_view kMissingOutputs =
-    "SELECT i.job_no, '', i.item, i.state FROM items AS i WHERE i.job_no = $1 AND i.item BETWEEN $2 AND $3 AND "
-    "i.state IN " PIXMILL_KEPT_STATES
-    " AND NOT EXISTS (SELECT 1 FROM outputs AS o WHERE o.job_no = i.job_no AND "
-    "o.item = i.item) LIMIT 100";
+    "SELECT i.job_no, '', i.item, i.state FROM items AS i WHERE i.job_no = $1 AND i.item BETWEEN $2 AND $3 AND i.state "
+    "IN " PIXMILL_KEPT_STATES
+    " AND (SELECT 1 FROM outputs AS o WHERE o.job_no = $1 AND o.item = i.item LIMIT 1) IS NULL "
+    "LIMIT 100";
 inline constexpr std::string_view kStrayOutputs =
-    "SELECT o.job_no, '', o.item, o.key FROM outputs AS o LEFT JOIN items AS i ON i.job_no = o.job_no AND i.item = "
-    "o.item WHERE o.job_no = $1 AND o.item BETWEEN $2 AND $3 AND (i.state IS NULL OR i.state NOT "
-    "IN " PIXMILL_KEPT_STATES ") LIMIT 100";
+    "SELECT o.job_no, '', o.item, o.key FROM outputs AS o LEFT JOIN LATERAL (SELECT state FROM items WHERE "
+    "items.job_no = "
+    "$1 AND items.item = o.item LIMIT 1) AS i ON true WHERE o.job_no = $1 AND o.item BETWEEN $2 AND $3 AND (i.state IS "
+    "NULL OR i.state NOT IN " PIXMILL_KEPT_STATES ") LIMIT 100";
 inline constexpr std::string_view kItemRecords =
     "SELECT i.job_no, '', i.item, i.state FROM items AS i WHERE i.job_no = $1 AND i.item BETWEEN $2 AND $3 AND "
     "((i.state = 'leased') <> (i.leased_until IS NOT NULL) OR "
@@ -91,25 +99,27 @@ inline constexpr std::string_view kItemRecords =
     "NULL) OR i.generation > (SELECT j.generation FROM jobs AS j WHERE j.job_no = $1)) LIMIT 100";
 inline constexpr std::string_view kStuckFollowers =
     "SELECT i.job_no, '', i.item, coalesce(i.same_as::text, '') FROM items AS i WHERE i.job_no = $1 AND i.item BETWEEN "
-    "$2 AND "
-    "$3 AND i.state = 'pending' AND i.not_before IS NULL AND NOT EXISTS (SELECT 1 FROM items AS f WHERE f.job_no = $1 "
-    "AND f.item = i.same_as AND f.state IN " PIXMILL_OPEN_STATES
-    ") AND NOT EXISTS (SELECT 1 FROM leaders_due AS l "
-    "WHERE l.job_no = $1 AND l.item = i.same_as) LIMIT 100";
+    "$2 "
+    "AND $3 AND (i.state || '') = 'pending' AND i.not_before IS NULL AND (SELECT 1 FROM items AS f WHERE f.job_no = $1 "
+    "AND f.item = i.same_as AND (f.state || '') IN " PIXMILL_OPEN_STATES
+    " LIMIT 1) IS NULL AND (SELECT 1 FROM "
+    "leaders_due AS l WHERE l.job_no = $1 AND l.item = i.same_as LIMIT 1) IS NULL LIMIT 100";
 inline constexpr std::string_view kItemsWithoutRow =
-    "SELECT i.job_no, '', i.item, i.row_no::text FROM items AS i LEFT JOIN rows AS r ON r.job_no = i.job_no AND "
-    "r.row_no = "
-    "i.row_no WHERE i.job_no = $1 AND i.item BETWEEN $2 AND $3 AND (r.row_no IS NULL OR i.item NOT BETWEEN "
-    "r.first_item AND r.first_item + r.item_count - 1) LIMIT 100";
+    "SELECT i.job_no, '', i.item, i.row_no::text FROM items AS i LEFT JOIN LATERAL (SELECT first_item, item_count FROM "
+    "rows WHERE rows.job_no = $1 AND rows.row_no = i.row_no LIMIT 1) AS r ON true WHERE i.job_no = $1 AND i.item "
+    "BETWEEN "
+    "$2 AND $3 AND (r.first_item IS NULL OR i.item NOT BETWEEN r.first_item AND r.first_item + r.item_count - 1) LIMIT "
+    "100";
 inline constexpr std::string_view kRowsWithoutItems =
     "SELECT r.job_no, '', r.row_no, r.item_count::text FROM rows AS r WHERE r.job_no = $1 AND r.row_no BETWEEN $2 AND "
     "$3 AND "
     "r.item_count > 0 AND r.item_count <> (SELECT COUNT(*) FROM items AS i WHERE i.job_no = $1 AND i.item BETWEEN "
     "r.first_item AND r.first_item + r.item_count - 1 AND i.row_no = r.row_no) LIMIT 100";
 inline constexpr std::string_view kSharedKeys =
-    "SELECT o.job_no, '', o.item, o.key FROM outputs AS o WHERE o.job_no = $1 AND o.item BETWEEN $2 AND $3 AND "
-    "EXISTS (SELECT 1 FROM outputs AS p WHERE p.key_hash = o.key_hash AND p.key = o.key AND "
-    "p.sha256 <> o.sha256) LIMIT 100";
+    "SELECT o.job_no, '', o.item, o.key FROM outputs AS o WHERE o.job_no = $1 AND o.item BETWEEN $2 AND $3 AND (SELECT "
+    "1 "
+    "FROM outputs AS p WHERE p.key_hash = o.key_hash AND p.key = o.key AND p.sha256 <> o.sha256 LIMIT 1) IS NOT NULL "
+    "LIMIT 100";
 
 // --- Sums over items, or rows, $2 to $3 of job $1 ---
 inline constexpr std::string_view kItemTotals =

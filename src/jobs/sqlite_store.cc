@@ -121,7 +121,8 @@ Result<db::Database> sqlite::open_to_read(const std::string& path) {
 
 Result<std::vector<Job>> read_jobs(const std::string& path) {
   PIXMILL_TRY(auto database, sqlite::open_to_read(path));
-  Reader reader(std::move(database), "");
+  const SystemClock clock;
+  Reader reader(std::move(database), "", clock);
   std::vector<Job> jobs;
   JobQuery query{.state = std::nullopt, .limit = kJobsPerPageMax, .before = std::nullopt};
   do {
