@@ -186,7 +186,8 @@ Task<std::expected<Pipeline::Source, Failed>> Pipeline::get_source(const ItemTas
       if (!reused) co_return std::unexpected(Failed{.stage = Stage::kStore, .error = std::move(reused).error()});
       source.reused = std::move(*reused);
     }
-    if (source.reused || !source.fetched.not_modified) co_return source;
+    const bool is_asked_again = earlier != nullptr && source.fetched.not_modified && !source.reused;
+    if (!is_asked_again) co_return source;
     earlier = nullptr;
     fetched = co_await ask(task, nullptr, memory, times);
   }
