@@ -1,5 +1,5 @@
 // What ingest remembers of the job that a new one is compared with: which of its items had a URL, and which of its
-// results may serve again, in about 10 bytes per item (20 when its rows have recipes of their own). Made from the
+// results may serve again, in about 15 bytes per item (30 when its rows have recipes of their own). Made from the
 // database again when it is lost. Lives on one thread of a store. Private to src/jobs/{sqlite,postgres}_*.cc and their
 // tests.
 #pragma once
