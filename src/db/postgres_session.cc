@@ -17,7 +17,14 @@ constexpr milliseconds kUndecidedWait{50};
 constexpr int kDoublingsMax = 7;
 constexpr const char* kBegin = "BEGIN; SELECT pg_current_xact_id()::text";
 constexpr const char* kBeginAsync = "BEGIN; SET LOCAL synchronous_commit = off; SELECT pg_current_xact_id()::text";
+// Changes when the server begins anew after a crash, which loses its statistics. Unlike the time of its start it also
+// does when the server's first process survived.
+constexpr const char* kLife = "SELECT coalesce(stats_reset::text, '') FROM pg_stat_bgwriter";
 constexpr const char* kBeginSnapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+std::unexpected<Error> unknown_fate() {
+  return fail(ErrorCode::kUnavailable, "the database is away, and what became of the last change is not known");
+}
 
 std::unexpected<Error> closing() { return fail(ErrorCode::kUnavailable, "Pixmill is stopping"); }
 
@@ -52,6 +59,12 @@ Result<void> Session::reconnect() {
   auto opened = Connection::open(options_.connect);
   if (!opened) return std::unexpected(std::move(opened).error());
   connection_.emplace(std::move(*opened));
+  auto life = connection_->execute(kLife);
+  if (!life) {
+    connection_.reset();
+    return std::unexpected(std::move(life).error());
+  }
+  server_life_ = (*life)[0].text(0);
   return {};
 }
 
@@ -132,22 +145,26 @@ Result<bool> Session::commit() {
 
 // "in progress": the server has not yet noticed that its client is gone. A number that it does not know, after a
 // failover that lost the last moments, is one that did not commit there.
+//
+// After a crash the number itself may be somebody else's: those of which nothing had reached the disk are given out
+// again. So "committed" is then no answer; that ours did not is.
 Result<bool> Session::fate_of_commit() {
   const auto end = steady_clock::now() + options_.commit_patience;
+  const auto life_at_begin = server_life_;
   const auto question = fmt::format("SELECT pg_xact_status('{}'::xid8)", transaction_);
   while (true) {
     PIXMILL_RETURN_IF_ERROR(ensure_connected(end));
+    const bool has_crashed = server_life_ != life_at_begin;
     auto answer = connection_->execute(question);
     if (answer) {
       const auto status = (*answer)[0].text(0);
+      if (status == "committed" && has_crashed) return unknown_fate();
       if (status == "committed") return true;
-      if (status != "in progress") return false;
+      if (status != "in progress" || has_crashed) return false;
     } else if (connection_->trouble() == Trouble::kPermanent) {
       return false;
     }
-    if (steady_clock::now() >= end || !stop_.pause(kUndecidedWait)) {
-      return fail(ErrorCode::kUnavailable, "the database is away, and what became of the last change is not known");
-    }
+    if (steady_clock::now() >= end || !stop_.pause(kUndecidedWait)) return unknown_fate();
   }
 }
 

@@ -89,6 +89,7 @@ class Session {
   StopSignal& stop_;
   std::optional<Connection> connection_;
   std::string transaction_;  // the number of the one under way
+  std::string server_life_;  // the server's, from crash to crash, when connection_ was made
   bool wants_again_ = false;
   int failures_ = 0;  // in a row; what the back-off grows with
   std::minstd_rand random_{std::random_device{}()};

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
+#include <cstdlib>
 #include <regex>
 #include <thread>
 
@@ -26,6 +28,7 @@ constexpr std::string_view kEcho =
     "($7::bigint[])[2] IS NULL, true, -5::smallint";
 constexpr std::string_view kInsert = "INSERT INTO marks (mark) VALUES ($1)";
 constexpr std::string_view kCount = "SELECT count(*) FROM marks";
+constexpr std::string_view kNumber = "SELECT pg_current_xact_id()::text";
 constexpr std::string_view kMyself = "SELECT pg_backend_pid()";
 
 class PostgresSession : public ::testing::Test {
@@ -52,6 +55,19 @@ class PostgresSession : public ::testing::Test {
       if (meanwhile) meanwhile();
       return {};
     });
+  }
+  // A connection to the server that came up again after its process `dead` was killed.
+  static Connection reconnect_after(std::int64_t dead) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (std::chrono::steady_clock::now() < end) {
+      auto connection = Connection::open(pixmill::testing::connect_options());
+      if (!connection) continue;
+      const auto gone =
+          connection->execute("SELECT count(*) FROM pg_stat_activity WHERE pid = " + std::to_string(dead));
+      if (gone && (*gone)[0].text(0) == "0") return std::move(*connection);
+    }
+    PIXMILL_CHECK(false);
+    std::abort();
   }
   StopSignal stop_;
 };
@@ -276,6 +292,38 @@ TEST_F(PostgresSession, ACommitThatDidNotHappenIsDoneAgain) {
   EXPECT_TRUE(mark(session, [&] { ++tries; }).has_value());
   EXPECT_EQ(tries, 2);
   EXPECT_EQ(marks(), 1);
+}
+
+// A crash takes back the numbers of transactions of which nothing had reached the disk, and gives them out again: asked
+// what became of ours, the server speaks of somebody else's.
+TEST_F(PostgresSession, P08ACommitThatACrashTookBackIsNeverCalledDone) {
+  int reused = 0;
+  for (int round = 0; round < 20 && reused < 2; ++round) {
+    auto session = this->session();
+    const auto before = marks();
+    std::int64_t others = 0;
+    bool same_number = false;
+    int tries = 0;
+    const auto done = session.transact(Durability::kDurable, [&]() -> Result<void> {
+      PIXMILL_TRY(const auto number, session.query(kNumber, Params()));
+      PIXMILL_TRY(const auto me, session.query(kMyself, Params()));
+      PIXMILL_TRY([[maybe_unused]] const auto inserted, session.query(kInsert, Params().add(1)));
+      if (++tries > 1) return {};
+      ::kill(static_cast<pid_t>(me[0].integer(0)), SIGKILL);  // the server ends all its processes, and begins anew
+      auto other = reconnect_after(me[0].integer(0));
+      while (!same_number && others < 3) {
+        const auto begun = other.execute("BEGIN; SELECT pg_current_xact_id()::text");
+        same_number = (*begun)[0].text(0) == number[0].text(0);
+        PIXMILL_CHECK(other.execute("INSERT INTO marks VALUES (2); COMMIT").has_value());
+        ++others;
+      }
+      return {};
+    });
+    reused += same_number ? 1 : 0;
+    EXPECT_EQ(marks(), before + others + (done ? 1 : 0)) << "round " << round << ", " << tries << " tries";
+    EXPECT_TRUE(done || done.error().code == ErrorCode::kUnavailable) << done.error().message;
+  }
+  EXPECT_EQ(reused, 2) << "the server never gave a number out again, so nothing was tested";
 }
 
 TEST_F(PostgresSession, AnAbsentServerIsUnavailableAfterThePatience) {
