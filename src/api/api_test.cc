@@ -7,6 +7,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <filesystem>
+#include <future>
 
 #include "base/crypto.h"
 #include "image/tiny_pictures.h"
@@ -460,6 +461,28 @@ TEST(P45, AFailingStoreIsAProblemWithoutItsDetail) {
   EXPECT_EQ(away.header("retry-after"), "5");
   problem(server.post_form("/v1/jobs", {{"file", plain_table(1), "a.csv"}}), 500,
           "internal");  // create_job has no script
+}
+
+// The database took the job, and its answer got lost: the table must still be read in.
+TEST(P01, ATableWhoseJobMayBeThereIsKeptUntilThatIsKnown) {
+  testing::ScriptedStore store;
+  std::string path;
+  store.on_create_job = [&](const jobs::NewJob& job) -> Result<void> {
+    path = job.source_path;
+    return fail(ErrorCode::kUnavailable, "what became of the last change is not known");
+  };
+  std::promise<bool> was_there;
+  std::atomic<int> questions = 0;
+  store.on_job = [&](const JobId&) -> Result<jobs::Job> {
+    if (questions++ == 0) was_there.set_value(std::filesystem::exists(path));
+    return fail(ErrorCode::kNotFound, "no such job");
+  };
+  ApiServer server({}, &store);
+  problem(server.post_form("/v1/jobs", {{"file", plain_table(1), "a.csv"}}), 503, "unavailable");
+  auto answer = was_there.get_future();
+  ASSERT_EQ(answer.wait_for(std::chrono::seconds(10)), std::future_status::ready) << "nobody asked whether it is there";
+  EXPECT_TRUE(answer.get());
+  while (std::filesystem::exists(path)) std::this_thread::yield();
 }
 
 // --- System ---

@@ -185,7 +185,11 @@ Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedF
   if (job.name.empty()) job.name = file.name;
   log::info("job_accepted", {{"job", id.text()}, {"origin", jobs::to_text(job.origin)}, {"bytes", file.bytes}});
   const auto created = co_await context.parts.store.create_job(std::move(job));
-  if (!created) co_return refuse(problem_of(created.error()));
+  if (!created) {
+    // It may have come through all the same. Whoever reads tables in finds out, and removes the file of no job.
+    if (created.error().code == ErrorCode::kUnavailable) context.ingests.add(id, file.spool.hand_over());
+    co_return refuse(problem_of(created.error()));
+  }
   context.ingests.add(id, file.spool.hand_over());
   auto stored = co_await context.parts.store.job(id);
   if (!stored) co_return refuse(problem_of(stored.error()));

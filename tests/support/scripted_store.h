@@ -17,6 +17,7 @@ class ScriptedStore : public jobs::JobStore {
   std::function<Result<jobs::Claim>(const jobs::ClaimRequest&)> on_claim;
   std::function<Result<std::vector<jobs::Lease>>(const std::vector<jobs::Lease>&)> on_renew;
   std::function<Result<void>(const std::vector<jobs::Lease>&, std::optional<TimePoint>)> on_release;
+  std::function<Result<void>(const jobs::NewJob&)> on_create_job;
   std::function<Result<jobs::Job>(const JobId&)> on_job;
   std::function<Result<std::vector<jobs::OriginHeader>>(const JobId&)> on_headers = [](const JobId&) {
     return Result<std::vector<jobs::OriginHeader>>(std::vector<jobs::OriginHeader>{});
@@ -46,7 +47,9 @@ class ScriptedStore : public jobs::JobStore {
     co_return on_unreferenced ? on_unreferenced(keys) : unscripted();
   }
 
-  Task<Result<void>> create_job(jobs::NewJob) override { co_return unscripted(); }
+  Task<Result<void>> create_job(jobs::NewJob job) override {
+    co_return on_create_job ? on_create_job(job) : unscripted();
+  }
   Task<Result<void>> append_rows(JobId, std::vector<std::string>, std::vector<jobs::NewRow>) override {
     co_return unscripted();
   }
