@@ -156,6 +156,7 @@ void Runtime::build_work(Executor executor) {
   settings_.worker.claims = settings_.works;
   settings_.worker.on_broken_store = [](const Error& error) { end_for(error); };
   settings_.worker.on_moved = [this](const JobId& job) { progress_->tell(job); };
+  settings_.worker.sweeps = options_.database_url.empty();
   settings_.worker.may_claim = [this] { return enough_free_space(); };
   settings_.worker.open_earlier = [this](const std::string& files) { return open_earlier(files); };
   worker_ = std::make_unique<worker::Worker>(executor,

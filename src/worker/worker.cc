@@ -291,7 +291,8 @@ Task<void> Worker::Impl::give_back(jobs::Lease lease, milliseconds ready_in) {
 // An aborted item may have stored a file that no row will ever name.
 Task<void> Worker::Impl::clear_up(jobs::Lease lease) {
   const auto found = held.find(key_of(lease));
-  if (found != held.end() && found->second->item.lease == lease && *found->second->may_have_stored) {
+  const bool is_there = found != held.end() && found->second->item.lease == lease;
+  if (options.sweeps && is_there && *found->second->may_have_stored) {
     const jobs::ClaimedItem item = found->second->item;
     if (co_await is_ours_alone(item)) {
       std::vector<jobs::ClaimedItem> aborted(1, item);

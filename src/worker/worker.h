@@ -29,6 +29,9 @@ struct WorkerOptions {
   bool claims = true;  // false: carries cancellations through and frees expired leases, but does no items itself
   milliseconds disk_full_pause{10'000};  // no claims for so long after an item met a full disk
   jobs::RetryPolicy retry;
+  // Removes at once what an item stored that is broken off. Not where other processes work on the same store: one of
+  // them may have taken the item over, and stored the same name for a row that it has yet to write.
+  bool sweeps = true;
   // Asked before every claim, on the loop; an error keeps the worker from claiming for now, such as a disk that is
   // nearly full.
   std::function<Result<void>()> may_claim = nullptr;

@@ -375,6 +375,21 @@ TEST_F(WorkerTest, ItemWhoseLeaseHasPassedOnRemovesNothing) {
   EXPECT_TRUE(blobs_.blobs.contains("images/p1.jpg")) << "the attempt that has the lease now may have stored it";
 }
 
+TEST_F(WorkerTest, P03AbortedItemRemovesNothingWhereOthersMayStoreTheSameName) {
+  items_ = 1;
+  options_.sweeps = false;
+  store_in_two_steps();
+  store_.on_unreferenced = [](const std::vector<std::string>& keys) { return Result<std::vector<std::string>>(keys); };
+  const auto begin = [this]() -> Task<void> {
+    while (blobs_.blobs.empty()) co_await pause_for(milliseconds(1));
+    done_.ring();
+  };
+  asio::co_spawn(io_, begin, asio::detached);
+  testing::run_task(io_, run(milliseconds(20)));
+  EXPECT_EQ(released_.size(), 1u);
+  EXPECT_TRUE(blobs_.blobs.contains("images/p1.jpg"));
+}
+
 TEST_F(WorkerTest, StoreThatIsAwayIsAskedAgain) {
   int refusals = 1;
   store_.on_claim = [&](const auto& request) -> Result<jobs::Claim> {
