@@ -10,6 +10,7 @@
 #include "app/local_files.h"
 #include "app/s3_sources.h"
 #include "base/log.h"
+#include "base/steady_clock.h"
 #include "base/text.h"
 #include "fetch/source_url.h"
 #include "jobs/postgres_queue.h"
@@ -42,7 +43,14 @@ std::string worker_name() {
 }  // namespace
 
 Runtime::Runtime(Settings settings, RuntimeOptions options)
-    : settings_(std::move(settings)), options_(std::move(options)) {}
+    : settings_(std::move(settings)), options_(std::move(options)) {
+  // With PostgreSQL moments are those of the database's clock, which the store compares ours with.
+  if (options_.database_url.empty()) {
+    clock_ = std::make_unique<SteadyClock>(calendar_);
+  } else {
+    clock_ = std::make_unique<SystemClock>();
+  }
+}
 
 Runtime::~Runtime() = default;
 
@@ -89,19 +97,19 @@ Result<void> Runtime::open_stores() {
 Result<jobs::Stores> Runtime::open_database() {
   const jobs::EventBody event_body = [this](const std::string& type, const jobs::Job& job,
                                             const std::vector<jobs::Row>& rows) {
-    return jobs::event_body(type, job, rows, clock_.now(), options_.links);
+    return jobs::event_body(type, job, rows, calendar_.now(), options_.links);
   };
   if (options_.database_url.empty()) {
     jobs::SqliteOptions sqlite{
         .path = options_.database_path, .master_key = options_.master_key, .event_body = event_body};
-    return jobs::open_sqlite_store(clock_, std::move(sqlite));
+    return jobs::open_sqlite_store(*clock_, std::move(sqlite));
   }
   jobs::PostgresOptions postgres;
   postgres.connect.url = options_.database_url;
   postgres.master_key = options_.master_key;
   postgres.event_body = event_body;
   postgres.server = options_.server_id;
-  return jobs::open_postgres_store(clock_, std::move(postgres));
+  return jobs::open_postgres_store(*clock_, std::move(postgres));
 }
 
 std::unique_ptr<jobs::Queue> Runtime::make_queue(Executor executor) {
@@ -135,7 +143,7 @@ void Runtime::build_work(Executor executor) {
   if (!options_.s3_source_buckets.empty()) {
     S3Sources sources{
         .settings = settings_.s3, .buckets = options_.s3_source_buckets, .bytes_max = settings_.fetch.body_bytes_max};
-    s3_fetcher_ = make_s3_sources_fetcher(*fetcher, s3_network_.parts(metrics_), clock_, std::move(sources));
+    s3_fetcher_ = make_s3_sources_fetcher(*fetcher, s3_network_.parts(metrics_), calendar_, std::move(sources));
     fetcher = s3_fetcher_.get();
   }
   if (options_.local_files) {
@@ -164,7 +172,7 @@ void Runtime::build_work(Executor executor) {
                                                                  .queue = *queue_,
                                                                  .pipeline = *pipeline_,
                                                                  .blobs = *blobs_,
-                                                                 .clock = clock_,
+                                                                 .clock = *clock_,
                                                                  .metrics = metrics_},
                                              settings_.worker);
 }

@@ -197,7 +197,8 @@ void ServerSession::start_webhooks() {
                                 .resolver = runtime_->resolver(),
                                 .policy = runtime_->policy(),
                                 .clock = runtime_->clock(),
-                                .metrics = runtime_->metrics()};
+                                .metrics = runtime_->metrics(),
+                                .calendar = &clock_};
   deliverer_ = std::make_unique<webhook::Deliverer>(io_.get_executor(), parts, secret_, settings_.webhooks);
   runtime_->on_event([this] { deliverer_->wake(); });
   runtime_->worker().on_jobs_finished([this](const std::vector<JobId>& jobs) {

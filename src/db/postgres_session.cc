@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace pixmill::db::pg {
 
 namespace {
@@ -15,12 +17,24 @@ constexpr milliseconds kFirstWait{10};
 constexpr milliseconds kWaitMax{1'000};
 constexpr milliseconds kUndecidedWait{50};
 constexpr int kDoublingsMax = 7;
-constexpr const char* kBegin = "BEGIN; SELECT pg_current_xact_id()::text";
-constexpr const char* kBeginAsync = "BEGIN; SET LOCAL synchronous_commit = off; SELECT pg_current_xact_id()::text";
+#define PIXMILL_NUMBER_AND_TIME \
+  "SELECT pg_current_xact_id()::text, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint::text"
+constexpr const char* kBegin = "BEGIN; " PIXMILL_NUMBER_AND_TIME;
+constexpr const char* kBeginAsync = "BEGIN; SET LOCAL synchronous_commit = off; " PIXMILL_NUMBER_AND_TIME;
+#undef PIXMILL_NUMBER_AND_TIME
 // Changes when the server begins anew after a crash, which loses its statistics. Unlike the time of its start it also
 // does when the server's first process survived.
 constexpr const char* kLife = "SELECT coalesce(stats_reset::text, '') FROM pg_stat_bgwriter";
 constexpr const char* kBeginSnapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+// A moment between question and answer is the same moment.
+milliseconds ahead_of(std::int64_t server_ms, std::chrono::system_clock::time_point asked_at,
+                      std::chrono::system_clock::time_point answered_at) {
+  const auto ms_of = [](auto at) { return std::chrono::floor<milliseconds>(at).time_since_epoch().count(); };
+  if (server_ms < ms_of(asked_at)) return milliseconds(server_ms - ms_of(asked_at));
+  if (server_ms > ms_of(answered_at)) return milliseconds(server_ms - ms_of(answered_at));
+  return milliseconds(0);
+}
 
 std::unexpected<Error> unknown_fate() {
   return fail(ErrorCode::kUnavailable, "the database is away, and what became of the last change is not known");
@@ -96,9 +110,11 @@ std::unexpected<Error> Session::try_again() {
 Result<void> Session::begin(Durability durability, Time give_up_at) {
   while (true) {
     PIXMILL_RETURN_IF_ERROR(ensure_connected(give_up_at));
+    const auto asked_at = options_.now();
     auto begun = connection_->execute(durability == Durability::kDurable ? kBegin : kBeginAsync);
     if (begun) {
       transaction_ = (*begun)[0].text(0);
+      server_ahead_ = ahead_of(parse_integer((*begun)[0].view(1)).value_or(0), asked_at, options_.now());
       return {};
     }
     if (!recover(give_up_at)) return std::unexpected(std::move(begun).error());

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -42,6 +43,8 @@ struct SessionOptions {
   std::chrono::milliseconds patience{3'000};
   // For the fate of a COMMIT without an answer, which the caller must not have to guess.
   std::chrono::milliseconds commit_patience{60'000};
+  // What the server's clock is compared with.
+  std::function<std::chrono::system_clock::time_point()> now = [] { return std::chrono::system_clock::now(); };
 };
 
 enum class Durability : std::uint8_t {
@@ -67,6 +70,9 @@ class Session {
   // What work returns when it met a race that another try decides: rolls back and begins anew.
   [[nodiscard]] std::unexpected<Error> try_again();
 
+  // How far the server's clock was ahead of ours when the transaction began; 0 when it could not be told from it.
+  [[nodiscard]] std::chrono::milliseconds server_ahead() const { return server_ahead_; }
+
   // For tests.
   [[nodiscard]] Connection* connection() { return connection_ ? &*connection_ : nullptr; }
 
@@ -89,6 +95,7 @@ class Session {
   StopSignal& stop_;
   std::optional<Connection> connection_;
   std::string transaction_;  // the number of the one under way
+  std::chrono::milliseconds server_ahead_{0};
   std::string server_life_;  // the server's, from crash to crash, when connection_ was made
   bool wants_again_ = false;
   int failures_ = 0;  // in a row; what the back-off grows with

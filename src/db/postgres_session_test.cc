@@ -326,6 +326,21 @@ TEST_F(PostgresSession, P08ACommitThatACrashTookBackIsNeverCalledDone) {
   EXPECT_EQ(reused, 2) << "the server never gave a number out again, so nothing was tested";
 }
 
+TEST_F(PostgresSession, P11TellsHowFarTheServersClockIsAhead) {
+  std::chrono::milliseconds wrong(0);
+  auto options = options_for(pixmill::testing::database_url());
+  options.now = [&wrong] { return std::chrono::system_clock::now() + wrong; };
+  Session session(options, stop_);
+  ASSERT_TRUE(mark(session).has_value());
+  EXPECT_EQ(session.server_ahead().count(), 0) << "what lies between question and answer cannot be told";
+  const auto ten_years = std::chrono::milliseconds(std::chrono::hours(24 * 3'650));
+  for (const auto step : {ten_years, -ten_years}) {
+    wrong = step;
+    ASSERT_TRUE(mark(session).has_value());
+    EXPECT_LT(std::chrono::abs(session.server_ahead() + step), std::chrono::seconds(30)) << "as long as a BEGIN takes";
+  }
+}
+
 TEST_F(PostgresSession, AnAbsentServerIsUnavailableAfterThePatience) {
   auto options = options_for("postgres://pixmill:s3cret@127.0.0.1:1/pixmill");
   options.patience = milliseconds(50);

@@ -75,7 +75,7 @@ Result<std::vector<RunnableJob>> Writer::runnable_jobs(const ClaimRequest& reque
     if (!row.is_null(2)) {
       jobs.push_back({.job_no = row.integer(0), .priority = row.integer(1)});
     } else if (!row.is_null(3)) {
-      const auto retry_at = from_unix_ms(row.integer(3));
+      const auto retry_at = here(row.integer(3));
       if (!claim.next_ready_at || retry_at < *claim.next_ready_at) claim.next_ready_at = retry_at;
     }
   }
@@ -201,9 +201,9 @@ Result<std::uint64_t> Writer::give_back(std::vector<Lease> leases, std::int64_t 
 }
 
 Result<void> Writer::release(const std::vector<Lease>& leases, std::optional<TimePoint> ready_at) {
-  const std::int64_t not_before = ready_at ? std::max<std::int64_t>(to_unix_ms(*ready_at), 0) : 0;
   return transact(Durability::kProgress, [&]() -> Result<void> {
     Finished finished;
+    const std::int64_t not_before = ready_at ? database_ms(*ready_at) : 0;
     PIXMILL_TRY([[maybe_unused]] const auto given_back, give_back(leases, not_before, finished));
     return {};
   });

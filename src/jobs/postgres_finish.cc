@@ -23,7 +23,8 @@ struct RecordArrays {
   std::vector<std::string> states, codes, messages, validators, version_urls, digests, made_with;
   std::vector<std::optional<std::int64_t>> not_before, bytes_in;
 
-  void add(const ItemOutcome& outcome) {
+  // `retry_ms`: by the database's clock; nullopt for an outcome that is not tried again.
+  void add(const ItemOutcome& outcome, std::optional<std::int64_t> retry_ms) {
     job_no.push_back(outcome.lease.job_no);
     item.push_back(number(outcome.lease.item));
     token.push_back(outcome.lease.token);
@@ -38,8 +39,6 @@ struct RecordArrays {
     }
     add(SourceFacts{});
     const auto& failure = std::get<ItemFailure>(outcome.result);
-    std::optional<std::int64_t> retry_ms;
-    if (failure.retry_at) retry_ms = std::max<std::int64_t>(to_unix_ms(*failure.retry_at), 0);
     add(failure.retry_at ? ItemState::kPending : ItemState::kFailed, retry_ms, failure);
     bytes_in.emplace_back();
   }
@@ -114,7 +113,12 @@ Result<Writer::Held> Writer::record(const std::vector<ItemOutcome>& outcomes) {
   std::map<LeaseKey, const ItemOutcome*> first;
   for (const auto& outcome : outcomes) first.try_emplace(key_of(outcome), &outcome);
   RecordArrays arrays;
-  for (const auto& [key, outcome] : first) arrays.add(*outcome);
+  for (const auto& [key, outcome] : first) {
+    const auto* failure = std::get_if<ItemFailure>(&outcome->result);
+    std::optional<std::int64_t> retry_ms;
+    if (failure != nullptr && failure->retry_at) retry_ms = database_ms(*failure->retry_at);
+    arrays.add(*outcome, retry_ms);
+  }
   Held held;
   if (first.empty()) return held;
   Params params;
@@ -238,7 +242,7 @@ Result<void> Writer::end_if_done(std::int64_t job_no, Finished& finished) {
   PIXMILL_TRY(const auto reopening, session_.query(kIsReopening, Params().add(job_no)));
   if (!reopening.empty()) return {};
   job.state = end_of(job);
-  job.finished_at = clock_.now();
+  job.finished_at = from_unix_ms(now_ms());
   PIXMILL_TRY([[maybe_unused]] const auto ended,
               run(session_, kEndJob, Params().add(job_no).add(to_text(job.state)).add(to_unix_ms(*job.finished_at))));
   PIXMILL_RETURN_IF_ERROR(write_event(job_no, job));

@@ -2,6 +2,7 @@
 // postgres_store.cc puts two Writers and a Reader on their threads. Private to src/jobs/postgres_*.cc and their tests.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -153,7 +154,16 @@ class Writer {
   std::invoke_result_t<Work&> transact(Durability durability, Work work) {
     return session_.transact(durability, std::move(work));
   }
-  [[nodiscard]] std::int64_t now_ms() const { return to_unix_ms(clock_.now()); }
+  // The database's clock is the fleet's: what one process sets falls due for all, whatever their own clocks say. Inside
+  // a transaction.
+  [[nodiscard]] std::int64_t database_ms(TimePoint at) const {
+    return std::max<std::int64_t>(to_unix_ms(at + session_.server_ahead()), 0);
+  }
+  [[nodiscard]] std::int64_t now_ms() const { return database_ms(clock_.now()); }
+  // By our own clock.
+  [[nodiscard]] TimePoint here(std::int64_t database_ms) const {
+    return from_unix_ms(database_ms) - session_.server_ahead();
+  }
 
   // postgres_ingest.cc
   [[nodiscard]] Result<StoredJob> ingesting_job(const JobId& id, Lock lock);

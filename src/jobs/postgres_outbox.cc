@@ -44,7 +44,7 @@ Result<Outbox::Due> Writer::claim_deliveries(const DeliveryClaim& request) {
     PIXMILL_TRY(due.deliveries, due_of(rows));
     if (due.deliveries.empty()) {
       PIXMILL_TRY(const auto next, session_.query(kNextDelivery, Params().add(request.held_origins)));
-      if (!next.empty()) due.next_at = from_unix_ms(next[0].integer(0));
+      if (!next.empty()) due.next_at = here(next[0].integer(0));
       return due;
     }
     std::vector<std::string> ids;
@@ -60,7 +60,7 @@ Result<void> Writer::record_delivery(const DeliveryResult& result) {
   // An answer of the receiver must not be asked for twice because the power failed, so its record is durable.
   return transact(Durability::kDurable, [&]() -> Result<void> {
     std::optional<std::int64_t> next_ms;
-    if (result.state == DeliveryState::kPending) next_ms = to_unix_ms(*result.next_at);
+    if (result.state == DeliveryState::kPending) next_ms = database_ms(*result.next_at);
     PIXMILL_TRY(const auto held,
                 run(session_, kRecordDelivery,
                     Params().add(result.event_id).add(result.token).add(to_text(result.state)).add(next_ms)));

@@ -201,7 +201,8 @@ void Deliverer::Impl::end(std::uint64_t number, const std::string& origin) {
 }
 
 http::ClientRequest Deliverer::Impl::request_for(const jobs::DueDelivery& delivery, const fetch::SourceUrl& url) const {
-  const auto sent_at = std::chrono::floor<seconds>(parts.clock.now()).time_since_epoch().count();
+  const Clock& calendar = parts.calendar != nullptr ? *parts.calendar : parts.clock;
+  const auto sent_at = std::chrono::floor<seconds>(calendar.now()).time_since_epoch().count();
   http::ClientRequest request;
   request.method = "POST";
   request.scheme = url.scheme;

@@ -45,6 +45,7 @@ struct DelivererParts {
   const fetch::AddressPolicy& policy;
   const Clock& clock;
   Metrics& metrics;
+  const Clock* calendar = nullptr;  // of signatures, which receivers compare with their own clocks; null: `clock`
 };
 
 class Deliverer {

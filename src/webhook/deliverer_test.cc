@@ -154,6 +154,23 @@ TEST_F(DelivererTest, SendsTheFrozenBodySignedForThisAttempt) {
   EXPECT_EQ(attempts("delivered"), 1);
 }
 
+TEST_F(DelivererTest, P11SignsByTheCalendarWhenItsOwnClockIsAnother) {
+  testing::ManualClock calendar;
+  calendar.advance(std::chrono::hours(24 * 3'650));
+  outbox_.add("evt_1", "https://hooks.example.com/in");
+  const DelivererParts parts{.outbox = outbox_,
+                             .client = client_,
+                             .resolver = resolver_,
+                             .policy = policy_,
+                             .clock = clock_,
+                             .metrics = metrics_,
+                             .calendar = &calendar};
+  deliverer_.emplace(io_.get_executor(), parts, secret_, options_);
+  EXPECT_FALSE(run_once());
+  ASSERT_EQ(client_.requests.size(), 1u);
+  EXPECT_EQ(header(client_.requests[0], "webhook-timestamp"), std::to_string(to_unix_ms(calendar.now()) / 1'000));
+}
+
 TEST_F(DelivererTest, KeepsTheFirstOfTheAnswerAsCleanText) {
   outbox_.add("evt_1", "http://a.example/");
   client_.answer = [](const auto&) { return answer_of(500, "\xff" + std::string(9'000, 'x')); };
