@@ -1,13 +1,9 @@
 """Bad input gets a clear answer and loses nothing: the same cases through `run` and through `serve`."""
 
-import errno
 import gzip
-import os
-import subprocess
-import sys
 import time
 
-from support import auditor, case, pixmill
+from support import auditor, case, pixmill, small_disk
 from support.waiting import wait_until
 
 HEADER = "S.No.,Product Name,Input Image Urls\r\n"
@@ -115,31 +111,17 @@ class BadPlaces(case.Case):
 
 
 class FullDisk(case.Case):
-    """On a small file system of its own, made in a mount namespace that ends with this process."""
-
     def small_disk(self, megabytes):
-        disk = self.folder / "disk"
-        disk.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", disk], check=True)
-        self.addCleanup(subprocess.run, ["umount", "-l", disk], check=True)
+        disk = small_disk.mount(self.folder / "disk", megabytes)
+        self.addCleanup(small_disk.unmount, disk)
         return disk
-
-    def fill(self, disk):
-        filler = disk / "filler"
-        try:
-            with filler.open("wb", buffering=0) as file:
-                while True:
-                    file.write(b"\0" * 4096)
-        except OSError as error:
-            self.assertEqual(errno.ENOSPC, error.errno)
-        return filler
 
     def test_a_job_goes_on_by_itself_when_space_is_there_again(self):
         origin, disk = self.origin(), self.small_disk(24)
         server = self.use(pixmill.Server(disk / "data", env={"PIXMILL_DISK_FREE_MIN_BYTES": "0"}))
         job_id = server.upload(pixmill.table([f"{origin.url}/slow/{n}?ms=100" for n in range(150)]))
         wait_until(lambda: server.job(job_id)["succeeded"] > 5, 20, "work goes on")
-        filler = self.fill(disk)
+        filler = small_disk.fill(disk)
         answer = server.post("/v1/jobs", files={"file": ("t.csv", pixmill.table([f"{origin.url}/pic/{n}" for n in range(5000)]).encode())})
         self.assertEqual(507, answer.status, answer)
         self.assertIn("application/problem+json", answer.headers["content-type"])
@@ -197,13 +179,5 @@ class RefusedSettings(case.Case):
                 self.assertTrue(any(w in done.stderr for w in (name, value, name.replace("_", " ").lower())), done.stderr)
 
 
-def in_own_mount_namespace():
-    """Runs this file again where it may mount; as root or, where the kernel allows it, as anyone."""
-    flags = ["-m"] if os.geteuid() == 0 else ["-Urm"]
-    os.environ["PIXMILL_OWN_MOUNTS"] = "1"
-    os.execvp("unshare", ["unshare", *flags, sys.executable, *sys.argv])
-
-
-if not os.environ.get("PIXMILL_OWN_MOUNTS"):
-    in_own_mount_namespace()
+small_disk.in_own_mount_namespace()
 case.main()

@@ -5,6 +5,7 @@ DATABASE is SQLite's file or PostgreSQL's URL.
 """
 
 import collections
+import concurrent.futures
 import hashlib
 import pathlib
 import sqlite3
@@ -100,6 +101,9 @@ def wait_reviewed(database, deadline_s=60):
     wait_until(is_reviewed, deadline_s, "every job that ended is reviewed")
 
 
+_READERS = 8  # at once
+
+
 class LocalFiles:
     """Results on the disk; keys begin at `root`."""
 
@@ -119,19 +123,23 @@ class LocalFiles:
                 yield str(file.relative_to(self._root))
 
 
-def audit(database, files, rows_expected=None, finished=True):
-    """`files`: the folder where keys begin, or an object with read() and keys() as LocalFiles has. `rows_expected`:
-    {job id: rows}. `finished`: every job must be final."""
+def audit(database, files, rows_expected=None, finished=True, urls_expected=None):
+    """`files`: the folder where keys begin, or an object with read() and keys() as LocalFiles has, or every_key() in place
+    of the second where nothing but results lies. `rows_expected`: {job id: rows}. `urls_expected`: {job id: the addresses
+    of its table, one a row}. `finished`: every job must be final."""
     report = Report()
+    rows_expected = {**(rows_expected or {}), **{job_id: len(urls) for job_id, urls in (urls_expected or {}).items()}}
     connection = open_database(database)
     try:
         report.corrupt += connection.corruption()
         jobs = connection.rows("SELECT * FROM jobs ORDER BY job_no")
         for job in jobs:
-            _audit_job(connection, job, report, (rows_expected or {}).get(job["id"]), finished)
-        for job_id in set(rows_expected or {}) - {job["id"] for job in jobs}:
+            _audit_job(connection, job, report, rows_expected.get(job["id"]), finished)
+            if job["id"] in (urls_expected or {}):
+                _audit_addresses(connection, job, urls_expected[job["id"]], report)
+        for job_id in set(rows_expected) - {job["id"] for job in jobs}:
             report.lost.append(f"job {job_id} is not in the database")
-        files = files if hasattr(files, "keys") else LocalFiles(files)
+        files = files if hasattr(files, "read") else LocalFiles(files)
         _audit_files(connection, files, {job["blob_prefix"] for job in jobs}, report)
     finally:
         connection.close()
@@ -171,6 +179,14 @@ def _audit_job(connection, job, report, rows_expected, finished):
         report.lost.append(f"{name}: no terminal event")
 
 
+def _audit_addresses(connection, job, urls, report):
+    """Each row of the table is the item that it should be."""
+    items = connection.rows("SELECT row_no, url FROM items WHERE job_no = ?", job["job_no"])
+    found = {item["row_no"]: item["url"] for item in items}
+    report.lost += [f"job {job['id']}: row {row} is {found.get(row)} instead of {url}" for row, url in enumerate(urls, 1)
+                    if found.get(row) != url]
+
+
 def _audit_outputs(connection, job, items, report):
     outputs = connection.rows("SELECT item, rendition FROM outputs WHERE job_no = ?", job["job_no"])
     counts = collections.Counter((output["item"], output["rendition"]) for output in outputs)
@@ -188,21 +204,30 @@ def _audit_files(connection, files, prefixes, report):
     named = collections.defaultdict(list)
     for output in connection.rows("SELECT job_no, item, key, bytes, sha256 FROM outputs"):
         named[output["key"]].append(output)
-    for key, outputs in named.items():
-        if len(outputs) > 1:
-            report.doubled.append(f"{len(outputs)} items name {key}")
-        data = files.read(key)
-        if data is None:
-            report.dangling.append(f"{key} is not there")
-            continue
-        for output in outputs:
-            if len(data) != output["bytes"] or hashlib.sha256(data).hexdigest() != output["sha256"]:
+    report.doubled += [f"{len(outputs)} items name {key}" for key, outputs in named.items() if len(outputs) > 1]
+    with concurrent.futures.ThreadPoolExecutor(_READERS) as readers:
+        for key, found in zip(named, readers.map(lambda key: _measure(files, key), named)):
+            if found is None:
+                report.dangling.append(f"{key} is not there")
+            elif any(found != (output["bytes"], output["sha256"]) for output in named[key]):
                 report.dangling.append(f"{key} has other bytes than its row says")
-    for top in {prefix.split("/")[0] for prefix in prefixes if prefix} or {""}:
-        for key in files.keys(top):
-            report.files += 1
-            if key not in named:
-                report.orphans.append(key)
+    for key in _every_key(files, prefixes):
+        report.files += 1
+        if key not in named:
+            report.orphans.append(key)
+
+
+def _measure(files, key):
+    """(bytes, SHA-256); None when there is no such file."""
+    data = files.read(key)
+    return None if data is None else (len(data), hashlib.sha256(data).hexdigest())
+
+
+def _every_key(files, prefixes):
+    if hasattr(files, "every_key"):
+        return files.every_key()
+    tops = {prefix.split("/")[0] for prefix in prefixes if prefix} or {""}
+    return [key for top in sorted(tops) for key in files.keys(top)]
 
 
 def audit_server(data, **options):

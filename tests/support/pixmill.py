@@ -25,6 +25,7 @@ QUICK = {
     "PIXMILL_REVIEW_AFTER_MS": "500",
     "PIXMILL_WEBHOOK_SCHEDULE_MS": "0,200,300,400,500,600,700,800,900,1000",
 }
+_WORKING = " working, "
 _LISTENING = re.compile(r"listening on (http://[\w.:\[\]-]+)")
 
 
@@ -218,10 +219,12 @@ class Process:
 
     def pause(self):
         """SIGSTOP of the process and its engines, as a machine that hangs."""
-        os.killpg(self.process.pid, signal.SIGSTOP)
+        for pid in [self.pid, *self.engines()]:
+            os.kill(pid, signal.SIGSTOP)
 
     def go_on(self):
-        os.killpg(self.process.pid, signal.SIGCONT)
+        for pid in [*self.engines(), self.pid]:
+            os.kill(pid, signal.SIGCONT)
 
     def terminate(self, seconds=15):
         """SIGTERM; gives (exit code, seconds it took)."""
@@ -236,20 +239,39 @@ class Process:
 
 
 class Worker(Process):
-    """`with Worker(folder) as worker:` runs `pixmill work` until the block ends, or the program does."""
+    """`with Worker(data) as worker:` runs `pixmill work` until the block ends, or the program does."""
 
-    def __init__(self, folder, *arguments, env=None, allow="127.0.0.0/8", start=True):
-        self.folder = pathlib.Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.log = self.folder.parent / f"{self.folder.name}.log"
+    def __init__(self, data, *arguments, env=None, allow="127.0.0.0/8", start=True):
+        self.data = pathlib.Path(data)
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.log = self.data.parent / f"{self.data.name}.log"
         self._arguments = [*(["--allow", allow] if allow else []), *arguments]
-        self._environment = {**QUICK, "TMP_OUTPUT_PATH": self.folder, **(env or {})}
+        self._environment = {**QUICK, **(env or {})}
+        self._log_begin = 0
         if start:
             self.start()
 
-    def start(self):
-        self.spawn([binary(), "work", *self._arguments], self._environment, self.folder.parent)
+    def spawn_again(self):
+        """Starts it without waiting for anything."""
+        self._log_begin = self.log.stat().st_size if self.log.exists() else 0
+        self.spawn([binary(), "work", "--data", str(self.data), *self._arguments], self._environment, self.data.parent)
+
+    def start(self, seconds=30, ready=True):
+        self.spawn_again()
+        if ready:
+            wait_until(self._is_working, seconds, lambda: f"the worker works:\n{self.log_text()[-4000:]}")
         return self
+
+    def _is_working(self):
+        if self.has_started():
+            return True
+        if self.process.poll() is not None:
+            raise AssertionError(f"pixmill work ended with {self.process.returncode}:\n{self.log_text()[-4000:]}")
+        return False
+
+    def has_started(self):
+        """Whether it got as far as working since it was started last."""
+        return _WORKING in self.log_text()[self._log_begin:]
 
 
 class Server(Process, Client):
@@ -263,20 +285,29 @@ class Server(Process, Client):
         self._arguments = [*(["--allow", allow] if allow else []), *arguments]
         self._environment = {**QUICK, **(env or {})}
         self._port = port
+        self._log_begin = 0
         if start:
             self.start()
 
     def command(self):
         return [binary(), "serve", "--port", str(self._port), "--data", str(self.data), *self._arguments]
 
-    def start(self, seconds=30, ready=True):
-        written = self.log.stat().st_size if self.log.exists() else 0
+    def spawn_again(self):
+        """Starts it on the port that it had, without waiting for anything."""
+        self._log_begin = self.log.stat().st_size if self.log.exists() else 0
         self.spawn(self.command(), self._environment, self.data.parent)
+
+    def has_started(self):
+        """Whether it got as far as listening since it was started last."""
+        return _LISTENING.search(self.log_text()[self._log_begin:]) is not None
+
+    def start(self, seconds=30, ready=True):
+        self.spawn_again()
 
         def listening():
             if self.process.poll() is not None:
                 raise AssertionError(f"pixmill serve ended with {self.process.returncode}:\n{self.log_text()[-4000:]}")
-            return _LISTENING.search(self.log_text()[written:])
+            return _LISTENING.search(self.log_text()[self._log_begin:])
 
         self.base_url = wait_until(listening, seconds, lambda: f"the server listens:\n{self.log_text()[-4000:]}").group(1)
         self._at = urllib.parse.urlsplit(self.base_url)

@@ -40,12 +40,14 @@ def _free_port():
 
 
 class Server:
-    """durable=True where the test kills the server: what was committed must be there again."""
+    """durable=True where the test kills the machine: what was committed must be there again. `tables`: a folder, on a disk
+    of its own, where the database's tables lie, without its log."""
 
-    def __init__(self, durable=False):
+    def __init__(self, durable=False, tables=None):
         self._bin = _programs()
         self._owner = _owner()
         self._durable = durable
+        self._tables = tables
         self.port = _free_port()
         self._process = None
 
@@ -75,11 +77,20 @@ class Server:
             with open(self.folder / "data" / "postgresql.auto.conf", "a") as file:
                 file.write("\n".join(settings) + "\n")
             self.start()
-            self.execute("CREATE DATABASE pixmill", database="postgres")
+            self._create_database()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def _create_database(self):
+        if self._tables is None:
+            self.execute("CREATE DATABASE pixmill", database="postgres")
+            return
+        if self._owner is not None:
+            os.chown(self._tables, self._owner.pw_uid, self._owner.pw_gid)
+        self.execute(f"CREATE TABLESPACE apart LOCATION '{self._tables}'", database="postgres")
+        self.execute("CREATE DATABASE pixmill TABLESPACE apart", database="postgres")
 
     def start(self):
         with open(self.folder / "log", "ab") as log:
@@ -115,6 +126,10 @@ class Server:
         """The answer as psql's unaligned text, without headings."""
         return self._run(self._bin / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "pixmill", "-d", database, "-X",
                          "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql).strip()
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     def url(self):
         return f"postgres://pixmill@127.0.0.1:{self.port}/pixmill"

@@ -134,6 +134,9 @@ class Server:
         return {"AWS_ACCESS_KEY_ID": _KEY, "AWS_SECRET_ACCESS_KEY": _SECRET, "AWS_REGION": _REGION,
                 "AWS_STORAGE_BUCKET_NAME": self.bucket, "AWS_ENDPOINT_URL": self.url, "AWS_STORAGE_DOMAIN": _DOMAIN}
 
+    def pids(self):
+        return [process.pid for process in self._processes]
+
     def stop_proxy(self):
         """kill -9 of what answers on the port, which refuses connections from then on."""
         proxy = self._processes.pop()
