@@ -23,6 +23,7 @@
 #include "api/recipes.h"
 #include "api/results.h"
 #include "api/system.h"
+#include "api/table_depot.h"
 #include "api/upload.h"
 #include "base/log.h"
 #include "http/router.h"
@@ -37,6 +38,17 @@ ApiOptions with_absolute_spool(ApiOptions options) {
   const auto absolute = std::filesystem::absolute(options.spool_folder, error);
   if (!error) options.spool_folder = absolute.lexically_normal().string();
   return options;
+}
+
+std::shared_ptr<IngestQueue> make_ingests(Executor executor, const ApiParts& parts, const ApiOptions& options,
+                                          UploadReceiver& uploads, TableDepot* depot) {
+  IngestQueueParts given{
+      .store = parts.store, .ingest = parts.ingest, .spool = uploads, .depot = depot, .on_ended = parts.wake_deliverer};
+  IngestQueueOptions chosen;
+  chosen.at_once = options.ingests_at_once;
+  chosen.lease = options.ingest_lease;
+  chosen.look_every = options.ingest_look_every;
+  return std::make_shared<IngestQueue>(std::move(executor), std::move(given), chosen);
 }
 
 using SteadyClock = std::chrono::steady_clock;
@@ -88,8 +100,10 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
                  .file_bytes_max = options.upload_bytes_max,
                  .free_bytes_min = options.free_bytes_min},
                 files_thread),
-        ingests(std::make_shared<IngestQueue>(executor, parts.store, parts.ingest, uploads, parts.wake_deliverer,
-                                              IngestQueueOptions{.at_once = options.ingests_at_once})),
+        depot(parts.tables == nullptr
+                  ? nullptr
+                  : std::make_unique<TableDepot>(*parts.tables, options.spool_folder, files_thread)),
+        ingests(make_ingests(executor, parts, options, uploads, depot.get())),
         hosts(options.allowed_hosts, options.links.base_url, options.listen_host),
         cors(options.frontend_url, options.cors_allow_all, options.links.base_url),
         request_metrics(parts.metrics),
@@ -100,6 +114,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
                 .files = files_thread,
                 .uploads = uploads,
                 .ingests = *ingests,
+                .depot = depot.get(),
                 .store_ping = store_ping},
         legacy(context),
         jobs(context),
@@ -131,6 +146,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
 
   BlockingThread files_thread;
   UploadReceiver uploads;
+  std::unique_ptr<TableDepot> depot;
   std::shared_ptr<IngestQueue> ingests;
   AllowedHosts hosts;
   Cors cors;
@@ -224,8 +240,10 @@ Api::Api(Executor executor, ApiParts parts, ApiOptions options)
 Api::~Api() = default;
 
 Task<Result<void>> Api::start() {
-  PIXMILL_CO_TRY(auto kept, co_await impl_->ingests->resume());
-  co_return co_await impl_->uploads.sweep(std::move(kept));
+  PIXMILL_CO_TRY(auto kept, co_await impl_->ingests->spooled());
+  PIXMILL_CO_RETURN_IF_ERROR(co_await impl_->uploads.sweep(std::move(kept)));
+  impl_->ingests->start();
+  co_return Result<void>();
 }
 
 http::Server::RequestHandler Api::handler() {

@@ -59,6 +59,10 @@ struct ApiParts {
   // Asked for /readyz. Empty: there are none.
   std::function<std::vector<ServiceState>()> services = nullptr;
   jobs::Upkeep* upkeep = nullptr;  // null: jobs are not audited
+  // A job was deleted: worker::Remover::soon. Empty: nobody listens.
+  std::function<void()> remove_soon = nullptr;
+  // Where uploaded tables lie until they are read in, so that every server finds them. Null: in the spool.
+  storage::BlobStore* tables = nullptr;
 };
 
 struct ApiOptions {
@@ -85,7 +89,9 @@ struct ApiOptions {
   std::uint64_t free_bytes_min = 256ULL << 20;  // below this /readyz says 503 and uploads get 507
   std::uint32_t ingests_at_once = 2;
   std::uint32_t event_streams_max = 4'096;  // of all jobs together; beyond it 503
-  milliseconds ready_deadline{2'000};       // of the question to the store behind /readyz and check_db_connection
+  milliseconds ingest_lease{30'000};        // a server that is silent for so long loses the tables that it reads in
+  milliseconds ingest_look_every{2'000};
+  milliseconds ready_deadline{2'000};  // of the question to the store behind /readyz and check_db_connection
 };
 
 class Api {
@@ -95,7 +101,7 @@ class Api {
   Api(const Api&) = delete;
   Api& operator=(const Api&) = delete;
 
-  // Goes on with ingests that a previous process left unfinished, and removes spooled uploads that no job names.
+  // Goes on with ingests that another process left unfinished, and removes spooled uploads that no job names.
   // Call once, before the server starts. Errors: kIo and kDiskFull for the spool folder, and the store's.
   [[nodiscard]] Task<Result<void>> start();
 

@@ -232,7 +232,7 @@ TEST(JobsApi, KnowsNoOtherJobs) {
     problem(server.get("/v1/jobs/" + id + path), 404, "not_found");
     problem(server.get("/v1/jobs/nonsense" + path), 404, "not_found");
   }
-  for (const std::string path : {"/cancel", "/retry", "/deliveries/x/resend"}) {
+  for (const std::string path : {"/cancel", "/pause", "/resume", "/retry", "/deliveries/x/resend"}) {
     problem(server.post("/v1/jobs/" + id + path), 404, "not_found");
     problem(server.post("/v1/jobs/nonsense" + path), 404, "not_found");
   }
@@ -346,6 +346,69 @@ TEST(JobsApi, CancelsAJob) {
   EXPECT_THAT(text_of(body, "state"), StartsWith("cancel"));
   EXPECT_EQ(server.post("/v1/jobs/" + id + "/cancel").status, 200) << "again changes nothing";
   EXPECT_GT(server.wakes, 0);
+}
+
+TEST(JobsApi, PausesAJobAndGoesOnWithIt) {
+  ApiServer server;
+  const auto id = submit_and_ingest(server, plain_table(2));
+  for (int times = 0; times < 2; ++times) {
+    const auto paused = server.post("/v1/jobs/" + id + "/pause");
+    EXPECT_EQ(paused.status, 200);
+    EXPECT_EQ(text_of(parsed(paused), "state"), "paused");
+    EXPECT_EQ(text_of(parsed(paused), "status"), "processing");
+  }
+  server.work();
+  EXPECT_EQ(parsed(server.get("/v1/jobs?state=paused")).at("total"), 1);
+  EXPECT_EQ(text_of(parsed(server.post("/v1/jobs/" + id + "/resume")), "state"), "running");
+  server.work();
+  EXPECT_EQ(server.job(id).state, jobs::JobState::kCompleted);
+  EXPECT_EQ(server.post("/v1/jobs/" + id + "/pause").status, 409);
+  EXPECT_EQ(server.post("/v1/jobs/" + id + "/resume").status, 409);
+}
+
+TEST(JobsApi, DeletesAJob) {
+  ApiServer server;
+  const auto id = submit_and_ingest(server, plain_table(2));
+  const auto early = server.request("DELETE", "/v1/jobs/" + id);
+  EXPECT_EQ(early.status, 409);
+  EXPECT_THAT(text_of(parsed(early), "hint"), HasSubstr("cancel"));
+  EXPECT_EQ(server.request("DELETE", "/v1/jobs/" + id + "?cancel=perhaps").status, 400);
+  server.work();
+  const auto gone = server.request("DELETE", "/v1/jobs/" + id);
+  EXPECT_EQ(gone.status, 204);
+  EXPECT_EQ(gone.body, "");
+  EXPECT_EQ(server.removals, 1);
+  for (const std::string path : {"", "/items", "/result.csv", "/deliveries"}) {
+    EXPECT_EQ(server.get("/v1/jobs/" + id + path).status, 404) << path;
+  }
+  EXPECT_EQ(server.get("/imgproc/status/" + id + "/").status, 404);
+  EXPECT_EQ(server.request("DELETE", "/v1/jobs/" + id).status, 404);
+  EXPECT_EQ(parsed(server.get("/v1/jobs")).at("total"), 0);
+  EXPECT_EQ(server.get("/v1/jobs?state=deleting").status, 400) << "nobody sees them";
+}
+
+TEST(JobsApi, DeletesAJobThatIsUnderWayWhenToldToCancelIt) {
+  ApiServer server;
+  const auto id = submit_and_ingest(server, plain_table(2));
+  const auto claim = server.loop.run(server.store().claim({.worker = "test", .limit = 1})).value();
+  const auto answer = server.request("DELETE", "/v1/jobs/" + id + "?cancel=1");
+  EXPECT_EQ(answer.status, 202);
+  EXPECT_EQ(text_of(parsed(answer), "state"), "cancelling");
+  const auto other = submit_and_ingest(server, plain_table(2));
+  EXPECT_EQ(server.request("DELETE", "/v1/jobs/" + other + "?cancel=1").status, 204) << "nothing of it is under way";
+}
+
+TEST(JobsApi, KeepsAJobAsLongAsTheFormSays) {
+  ApiServer server;
+  const auto submit = [&](const std::string& keep) {
+    return server.post_form("/v1/jobs", {{"file", plain_table(1), "t.csv"}, {"keep", keep}});
+  };
+  EXPECT_EQ(server.job(text_of(parsed(submit("12h")), "id")).keep, std::chrono::hours(12));
+  EXPECT_EQ(server.job(text_of(parsed(submit("forever")), "id")).keep, jobs::kForever);
+  EXPECT_EQ(server.job(text_of(parsed(submit("")), "id")).keep, std::nullopt);
+  const auto refused = submit("a while");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(text_of(parsed(refused), "parameter"), "keep");
 }
 
 TEST(JobsApi, RetriesFailedItems) {

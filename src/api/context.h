@@ -11,6 +11,7 @@
 #include "api/errors.h"
 #include "api/ingest_queue.h"
 #include "api/patient_question.h"
+#include "api/table_depot.h"
 #include "api/upload.h"
 #include "jobs/recipe_book.h"
 
@@ -23,8 +24,13 @@ struct Context {
   BlockingThread& files;  // for calls of the file system that may block
   UploadReceiver& uploads;
   IngestQueue& ingests;
+  TableDepot* depot = nullptr;  // null: tables stay in the spool
   PatientQuestion<void>& store_ping;
 
+  // A job was deleted.
+  void remove_soon() const {
+    if (parts.remove_soon) parts.remove_soon();
+  }
   // An event may be due.
   void wake_deliverer() const {
     if (parts.wake_deliverer) parts.wake_deliverer();

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "tests/support/pipeline_fakes.h"
 #include "tests/support/run_task.h"
 #include "tests/support/scripted_store.h"
 #include "tests/support/temp_folder.h"
@@ -29,12 +30,14 @@ class UnfinishedStore final : public testing::ScriptedStore {
 class IngestQueueTest : public ::testing::Test {
  protected:
   void make(IngestQueueOptions options) {
-    queue_ = std::make_shared<IngestQueue>(
-        io_.get_executor(), store_, ingest_, spool_, [this] { ++ended_; }, options);
+    IngestQueueParts parts{.store = store_, .ingest = ingest_, .spool = spool_, .on_ended = [this] { ++ended_; }};
+    if (shares_tables_) parts.depot = &depot_;
+    queue_ = std::make_shared<IngestQueue>(io_.get_executor(), std::move(parts), options);
   }
   JobId add(const std::string& name) {
     const JobId id{Uuid::random()};
-    queue_->add(id, folder_.write(name, "url\nhttps://a.test/1.jpg\n"));
+    const auto path = folder_.write(name, "url\nhttps://a.test/1.jpg\n");
+    queue_->add(id, path, path);
     return id;
   }
   // The loop's turns until `done`; bounded by the test's own timeout.
@@ -53,6 +56,9 @@ class IngestQueueTest : public ::testing::Test {
   jobs::Ingest ingest_{io_.get_executor(), store_, doorbell_};
   BlockingThread thread_{"test"};
   UploadReceiver spool_{{.spool_folder = folder_.path()}, thread_};
+  testing::MemoryBlobs tables_;
+  TableDepot depot_{tables_, folder_.path(), thread_};
+  bool shares_tables_ = false;
   std::shared_ptr<IngestQueue> queue_;
   int ended_ = 0;
 };
@@ -109,17 +115,116 @@ TEST_F(IngestQueueTest, ReadsSoManyAtOnceAndTurnsAwayWhenTooManyWait) {
   EXPECT_EQ(asked.size(), 1U);
 }
 
-TEST_F(IngestQueueTest, FindsWhatWasLeftUnfinished) {
-  make({});
+TEST_F(IngestQueueTest, GoesOnWithWhatWasLeftUnfinished) {
+  make({.look_every = milliseconds(1)});
   jobs::Job job;
   job.id = JobId{Uuid::random()};
   job.source_path = folder_.write("left.csv", "url\n");
-  store_.unfinished = {job};
-  store_.on_job = [&](const JobId&) -> Result<jobs::Job> { return job; };
-  const auto paths = testing::run_task(io_, queue_->resume());
+  jobs::Job shared = job;
+  shared.source_path = "shared:1/x.csv";
+  store_.unfinished = {job, shared};
+  const auto paths = testing::run_task(io_, queue_->spooled());
   ASSERT_TRUE(paths);
-  EXPECT_EQ(*paths, std::vector<std::string>{job.source_path});
+  EXPECT_EQ(*paths, std::vector<std::string>{job.source_path}) << "of the other there is no file here";
+  int claims = 0;
+  store_.on_claim_ingests = [&](std::uint32_t limit) -> Result<std::vector<jobs::TakenIngest>> {
+    EXPECT_EQ(limit, 2U);
+    std::vector<jobs::TakenIngest> taken;
+    if (++claims == 3) taken.push_back({.job = job, .lease = {job.id, 5}});
+    return taken;
+  };
+  store_.on_job = [&](const JobId&) -> Result<jobs::Job> { return job; };
+  queue_->start();
   run_until([&] { return ended_ == 1; });
+  EXPECT_EQ(claims, 3);
+  EXPECT_FALSE(exists("left.csv"));
+  testing::run_task(io_, queue_->stop());
+}
+
+TEST_F(IngestQueueTest, FetchesASharedTableAndRemovesItWhenItIsIn) {
+  shares_tables_ = true;
+  make({});
+  jobs::Job job;
+  job.id = JobId{Uuid::random()};
+  const auto path = folder_.write("upload.csv", "url\n");
+  job.source_path = testing::run_task(io_, depot_.put(job.id, path)).value();
+  store_.on_claim_ingests = [&](std::uint32_t) -> Result<std::vector<jobs::TakenIngest>> {
+    std::vector<jobs::TakenIngest> taken;
+    taken.push_back({.job = job, .lease = {job.id, 3}});
+    return taken;
+  };
+  std::string copy;
+  store_.on_job = [&](const JobId&) -> Result<jobs::Job> {
+    if (copy.empty() && exists(job.id.text() + "-3.csv")) copy = folder_.read(job.id.text() + "-3.csv");
+    return job;
+  };
+  testing::run_task(io_, queue_->take_over());
+  run_until([&] { return ended_ == 1; });
+  EXPECT_EQ(copy, "url\n");
+  EXPECT_FALSE(exists(job.id.text() + "-3.csv"));
+  EXPECT_TRUE(tables_.blobs.empty());
+}
+
+TEST_F(IngestQueueTest, LeavesASharedTableToWhoeverReadsItNow) {
+  shares_tables_ = true;
+  make({});
+  const JobId id{Uuid::random()};
+  const auto path = folder_.write("upload.csv", "url\nhttps://a.test/1.jpg\n");
+  const auto source_path = testing::run_task(io_, depot_.put(id, path)).value();
+  int asked = 0;
+  // Its first question is the reader's, the second is asked when that has ended.
+  store_.on_job = [&](const JobId&) -> Result<jobs::Job> {
+    if (++asked == 1) return fail(ErrorCode::kConflict, "another process reads the table by now");
+    jobs::Job job;
+    job.is_being_read = true;
+    return job;
+  };
+  queue_->add(id, source_path, path);
+  run_until([&] { return ended_ == 1; });
+  EXPECT_FALSE(exists("upload.csv")) << "the copy was ours";
+  EXPECT_EQ(tables_.blobs.size(), 1U);
+}
+
+TEST_F(IngestQueueTest, LetsGoOfATableThatItCannotHave) {
+  shares_tables_ = true;
+  make({.look_every = milliseconds(1)});
+  jobs::Job job;
+  job.id = JobId{Uuid::random()};
+  job.source_path = "shared:9/" + job.id.text() + ".csv";
+  int claims = 0;
+  int renewals = 0;
+  store_.on_claim_ingests = [&](std::uint32_t) -> Result<std::vector<jobs::TakenIngest>> {
+    std::vector<jobs::TakenIngest> taken;
+    if (++claims % 2 == 1) taken.push_back({.job = job, .lease = {job.id, claims}});
+    return taken;
+  };
+  store_.on_renew_ingests =
+      [&](const std::vector<jobs::IngestLease>& leases) -> Result<std::vector<jobs::IngestLease>> {
+    renewals += static_cast<int>(leases.size());
+    return std::vector<jobs::IngestLease>{};
+  };
+  queue_->start();
+  run_until([&] { return claims >= 6; });
+  EXPECT_EQ(ended_, 0);
+  testing::run_task(io_, queue_->stop());
+}
+
+TEST_F(IngestQueueTest, RenewsWhatItHoldsAndLetsGoOfWhatItLost) {
+  make({.at_once = 1, .retry_pause = milliseconds(3'600'000), .look_every = milliseconds(1)});
+  store_.on_job = [](const JobId&) -> Result<jobs::Job> { return fail(ErrorCode::kUnavailable, "away"); };
+  const auto running = add("a.csv");
+  const auto waiting = add("b.csv");
+  std::vector<jobs::IngestLease> renewed;
+  store_.on_renew_ingests =
+      [&](const std::vector<jobs::IngestLease>& leases) -> Result<std::vector<jobs::IngestLease>> {
+    renewed = leases;
+    return std::vector<jobs::IngestLease>{};
+  };
+  queue_->start();
+  run_until([&] { return renewed.size() == 2; });
+  const std::vector<jobs::IngestLease> both{waiting, running};
+  EXPECT_EQ(renewed, both);
+  testing::run_task(io_, queue_->stop());
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -28,6 +29,27 @@ Problem wrong(std::string name, std::string_view value, const Error& error, std:
   return problem;
 }
 
+// The table cannot be put where every server finds it: whoever sends it again later may have more luck.
+Problem not_kept(const Error& error) {
+  Problem problem = problem_of(error);
+  problem.detail = "The upload cannot be stored: " + error.message;
+  problem.hint = "Nothing was started; send it again later.";
+  if (problem.status != 507) {
+    problem.status = 503;
+    problem.code = "unavailable";
+    problem.retry_after = std::chrono::seconds(15);
+  }
+  return problem;
+}
+
+// To be said before it is looked whether they are there, or they are stored.
+Task<Result<void>> note_marks(jobs::JobStore& store, std::string recipe) {
+  for (const auto& digest : jobs::uploads_named_in(recipe)) {
+    PIXMILL_CO_RETURN_IF_ERROR(co_await store.note_mark(digest));
+  }
+  co_return Result<void>();
+}
+
 }  // namespace
 
 Checked<jobs::RecipeChoice> check_recipe(std::string_view text, const jobs::RecipeBook& recipes) {
@@ -47,6 +69,8 @@ Task<Checked<SettledRecipe>> settle_watermark(Context& context, std::string reci
     co_return refuse(wrong("recipe", recipe, usable.error(),
                            "as image of a watermark: an address, or upload with the picture as the part 'watermark'"));
   }
+  const auto noted = co_await note_marks(context.parts.store, recipe);
+  if (!noted) co_return refuse(problem_of(noted.error()));
   const auto kept = co_await context.parts.watermarks.check_kept(*parsed);
   if (!kept && kept.error().code == ErrorCode::kNotFound) {
     co_return refuse(wrong("recipe", recipe, kept.error(), "upload, with the picture as the part 'watermark'"));
@@ -68,12 +92,13 @@ Task<Checked<SettledRecipe>> settle_watermark(Context& context, std::string reci
   co_return settled;
 }
 
-Task<Result<void>> check_row_watermarks(pipeline::Watermarks& watermarks, const fetch::AddressPolicy& policy,
-                                        jobs::TableReport& report) {
+Task<Result<void>> check_row_watermarks(jobs::JobStore* store, pipeline::Watermarks& watermarks,
+                                        const fetch::AddressPolicy& policy, jobs::TableReport& report) {
   for (const auto& [image, row, column] : report.watermarks) {
     image::Recipe recipe;
     recipe.outputs.front().watermark.emplace().image = image;
     auto usable = pipeline::check_watermarks(recipe, false, &policy);
+    if (usable && store != nullptr) usable = co_await note_marks(*store, image);
     if (usable) usable = co_await watermarks.check_kept(recipe);
     if (usable) continue;
     const bool its_fault =
@@ -176,21 +201,31 @@ jobs::TableOptions table_options(const Context& context, const jobs::NewJob& job
 Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedFile file,
                                    std::shared_ptr<const engine::MarkFile> watermark) {
   if (watermark) {
+    const auto noted = co_await context.parts.store.note_mark(watermark->sha256);
+    if (!noted) co_return refuse(problem_of(noted.error()));
     const auto kept = co_await context.parts.watermarks.keep(std::move(watermark));
     if (!kept) co_return refuse(watermark_problem(kept.error()));
   }
   const JobId id = job.id;
   job.blob_prefix = id.text() + "/";
   job.source_path = file.spool.path();
+  job.ingest_lease = context.options.ingest_lease;
+  if (context.depot != nullptr) {
+    auto shared = co_await context.depot->put(id, file.spool.path());
+    if (!shared) co_return refuse(not_kept(shared.error()));
+    job.source_path = std::move(*shared);
+  }
+  std::string source_path = job.source_path;
   if (job.name.empty()) job.name = file.name;
   log::info("job_accepted", {{"job", id.text()}, {"origin", jobs::to_text(job.origin)}, {"bytes", file.bytes}});
   const auto created = co_await context.parts.store.create_job(std::move(job));
   if (!created) {
     // It may have come through all the same. Whoever reads tables in finds out, and removes the file of no job.
-    if (created.error().code == ErrorCode::kUnavailable) context.ingests.add(id, file.spool.hand_over());
+    if (created.error().code == ErrorCode::kUnavailable)
+      context.ingests.add(id, std::move(source_path), file.spool.hand_over());
     co_return refuse(problem_of(created.error()));
   }
-  context.ingests.add(id, file.spool.hand_over());
+  context.ingests.add(id, std::move(source_path), file.spool.hand_over());
   auto stored = co_await context.parts.store.job(id);
   if (!stored) co_return refuse(problem_of(stored.error()));
   co_return std::move(*stored);

@@ -31,9 +31,10 @@ struct SettledRecipe {
 [[nodiscard]] Task<Checked<SettledRecipe>> settle_watermark(Context& context, std::string recipe,
                                                             std::optional<UploadedMark> watermark);
 // Adds to the report what is wrong with the watermarks of rows' own recipes, as of the first row that has each:
-// addresses that cannot be fetched, as far as their spelling says, and uploads that are not there. Where bad rows are
+// addresses that cannot be fetched, as far as their spelling says, and uploads that are not there. `store` is told that
+// those are wanted; null where nobody removes any. Where bad rows are
 // skipped those rows stay, and their pictures fail. Errors: kStoreFailed.
-[[nodiscard]] Task<Result<void>> check_row_watermarks(pipeline::Watermarks& watermarks,
+[[nodiscard]] Task<Result<void>> check_row_watermarks(jobs::JobStore* store, pipeline::Watermarks& watermarks,
                                                       const fetch::AddressPolicy& policy, jobs::TableReport& report);
 // An http(s) address that the policy does not forbid by its spelling alone; names are resolved and checked at every
 // delivery. Problem: 400.
@@ -56,7 +57,8 @@ struct SettledRecipe {
                                                std::shared_ptr<const jobs::RecipeBook> recipes);
 
 // Stores the watermark, if there is one, and the job, and starts to read its table. The spool file is the job's from
-// then on. Problems: 507, 500.
+// then on. Where servers share tables it is first put where all find it. Problems: 503 when that cannot be done now,
+// 507, 500.
 [[nodiscard]] Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedFile file,
                                                  std::shared_ptr<const engine::MarkFile> watermark);
 

@@ -9,7 +9,9 @@
 
 #include "api/checked_handler.h"
 #include "api/intake.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "jobs/retention.h"
 
 namespace pixmill::api {
 
@@ -17,8 +19,9 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::string_view kFields[] = {"recipe",       "webhook_url", "name",    "name_template", "url_column",
-                                        "skip_invalid", "priority",    "headers", "overrides",     "since"};
+constexpr std::string_view kFields[] = {"recipe",     "webhook_url",  "name",     "name_template",
+                                        "url_column", "skip_invalid", "priority", "headers",
+                                        "overrides",  "since",        "keep"};
 constexpr std::size_t kNameBytesMax = 200;
 constexpr std::int64_t kPriorityMax = 100;
 constexpr std::size_t kControlBodyBytesMax = 64u << 10;
@@ -41,10 +44,17 @@ Checked<int> parse_priority(const std::string& text) {
       wrong_parameter("priority", text, fmt::format("a whole number from {} to {}", -kPriorityMax, kPriorityMax)));
 }
 
+Checked<std::optional<milliseconds>> parse_keep(const std::string& text) {
+  auto keep = jobs::parse_keep(text);
+  if (keep) return *keep;
+  return refuse(wrong_parameter("keep", text, std::string(jobs::kKeepForms)));
+}
+
 Checked<std::optional<jobs::JobState>> parse_state(const http::Request& request) {
   const auto text = request.query_value("state");
   if (!text || text->empty()) return std::nullopt;
-  if (const auto state = jobs::parse_job_state(*text)) return state;
+  const auto state = jobs::parse_job_state(*text);
+  if (state && *state != jobs::JobState::kDeleting) return state;
   std::string allowed;
   for (int i = 0; i <= static_cast<int>(jobs::JobState::kRejected); ++i) {
     allowed += fmt::format("{}{}", i == 0 ? "" : ", ", jobs::to_text(static_cast<jobs::JobState>(i)));
@@ -77,7 +87,10 @@ void Jobs::add_routes(http::Router& router) {
   router.add("POST", "/v1/jobs", checked(this, &Jobs::create), true);
   router.add("GET", "/v1/jobs", checked(this, &Jobs::list), true);
   router.add("GET", "/v1/jobs/{id}", checked(this, &Jobs::show), true);
+  router.add("DELETE", "/v1/jobs/{id}", checked(this, &Jobs::remove), true);
   router.add("POST", "/v1/jobs/{id}/cancel", checked(this, &Jobs::cancel), true);
+  router.add("POST", "/v1/jobs/{id}/pause", checked(this, &Jobs::pause), true);
+  router.add("POST", "/v1/jobs/{id}/resume", checked(this, &Jobs::resume), true);
   router.add("POST", "/v1/jobs/{id}/retry", checked(this, &Jobs::retry), true);
   router.add("GET", "/v1/jobs/{id}/deliveries", checked(this, &Jobs::deliveries), true);
   router.add("POST", "/v1/jobs/{id}/deliveries/{event}/resend", checked(this, &Jobs::resend), true);
@@ -103,6 +116,7 @@ Checked<jobs::NewJob> Jobs::read_form(const Upload& upload, const jobs::RecipeBo
   PIXMILL_TRY(job.webhook_url, check_webhook_url(upload.field("webhook_url"), context_.parts.policy));
   PIXMILL_TRY(job.headers, check_headers(upload.field("headers")));
   PIXMILL_TRY(job.priority, parse_priority(upload.field("priority")));
+  PIXMILL_TRY(job.keep, parse_keep(upload.field("keep")));
   PIXMILL_TRY(const bool skip_invalid, parse_flag("skip_invalid", upload.field("skip_invalid")));
   job.invalid_rows = skip_invalid ? jobs::InvalidRows::kSkip : jobs::InvalidRows::kReject;
   job.name = upload.field("name");
@@ -142,7 +156,8 @@ Task<Checked<std::vector<jobs::NamedRecipe>>> Jobs::check_table(const Upload& up
   if (const auto names = check_name_template(job.name_template, columns); !names) co_return refuse(names.error());
   auto report = co_await context_.parts.ingest.check(upload.file->spool.path(), table);
   if (!report) co_return refuse(table_problem(report.error()));
-  const auto marks = co_await check_row_watermarks(context_.parts.watermarks, context_.parts.policy, *report);
+  const auto marks =
+      co_await check_row_watermarks(&context_.parts.store, context_.parts.watermarks, context_.parts.policy, *report);
   if (!marks) co_return refuse(problem_of(marks.error()));
   const bool some_good = report->bad_rows < report->rows;
   const bool skip = job.invalid_rows == jobs::InvalidRows::kSkip;
@@ -197,6 +212,39 @@ Task<Checked<http::Response>> Jobs::cancel(http::Request& request) {
   if (!job) co_return refuse(problem_of(job.error()));
   context_.job_moved(id);
   context_.wake_deliverer();
+  co_return document(200, *job);
+}
+
+Task<Checked<http::Response>> Jobs::remove(http::Request& request) {
+  PIXMILL_API_TRY(const JobId id, job_id_of(request));
+  PIXMILL_API_TRY(const bool cancel_first, parse_flag("cancel", request.query_value("cancel").value_or("")));
+  const auto cancel = cancel_first ? jobs::CancelFirst::kYes : jobs::CancelFirst::kNo;
+  const auto job = co_await context_.parts.store.remove_job(id, cancel);
+  if (!job) {
+    Problem problem = problem_of(job.error());
+    if (problem.status == 409) problem.hint = "POST …/cancel first, or DELETE with ?cancel=1 to do both.";
+    co_return refuse(std::move(problem));
+  }
+  log::info("job_deleted", {{"job", id.text()}, {"state", jobs::to_text(job->state)}});
+  context_.wake_deliverer();
+  context_.remove_soon();
+  // What is under way ends first; then the job goes by itself.
+  if (job->state != jobs::JobState::kDeleting) co_return document(202, *job);
+  co_return http::Response{.status = 204, .headers = {}, .body = {}};
+}
+
+Task<Checked<http::Response>> Jobs::pause(http::Request& request) {
+  PIXMILL_API_TRY(const JobId id, job_id_of(request));
+  const auto job = co_await context_.parts.store.pause(id);
+  if (!job) co_return refuse(problem_of(job.error()));
+  co_return document(200, *job);
+}
+
+Task<Checked<http::Response>> Jobs::resume(http::Request& request) {
+  PIXMILL_API_TRY(const JobId id, job_id_of(request));
+  const auto job = co_await context_.parts.store.resume(id);
+  if (!job) co_return refuse(problem_of(job.error()));
+  context_.parts.queue.announce(id);
   co_return document(200, *job);
 }
 

@@ -23,6 +23,9 @@ class Jobs {
   [[nodiscard]] Task<Checked<http::Response>> list(http::Request& request);
   [[nodiscard]] Task<Checked<http::Response>> show(http::Request& request);
   [[nodiscard]] Task<Checked<http::Response>> cancel(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> remove(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> pause(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> resume(http::Request& request);
   [[nodiscard]] Task<Checked<http::Response>> retry(http::Request& request);
   [[nodiscard]] Task<Checked<http::Response>> deliveries(http::Request& request);
   [[nodiscard]] Task<Checked<http::Response>> resend(http::Request& request);

@@ -109,7 +109,8 @@ Task<Checked<JobId>> Legacy::accept(http::Request& request) {
     const Problem problem = table_problem(report.error());
     co_return refuse(problem.status == 422 ? bad_upload(report.error().message) : problem);
   }
-  const auto marks = co_await check_row_watermarks(context_.parts.watermarks, context_.parts.policy, *report);
+  const auto marks =
+      co_await check_row_watermarks(&context_.parts.store, context_.parts.watermarks, context_.parts.policy, *report);
   if (!marks) co_return refuse(problem_of(marks.error()));
   if (report->bad_rows > 0) co_return refuse(bad_table(*report));
   job.row_names = std::move(report->named_recipes);

@@ -34,7 +34,7 @@ curl -O {1}/v1/jobs/ID/result.csv</pre>
 <tr><th>Request</th><th>What it does</th></tr>
 <tr><td><code>POST /v1/jobs</code></td><td>Submit a job: a form with <code>file</code>, and optionally <code>recipe</code>,
 <code>webhook_url</code>, <code>name</code>, <code>name_template</code>, <code>url_column</code>, <code>skip_invalid</code>,
-<code>priority</code>, <code>headers</code></td></tr>
+<code>priority</code>, <code>headers</code>, <code>keep</code></td></tr>
 <tr><td><code>GET /v1/jobs</code></td><td>Jobs, newest first: <code>state</code>, <code>limit</code>, <code>before</code></td></tr>
 <tr><td><code>GET /v1/jobs/ID</code></td><td>One job with its progress</td></tr>
 <tr><td><code>GET /v1/jobs/ID/events</code></td><td>The same as it goes on, as Server-Sent Events</td></tr>
@@ -42,7 +42,9 @@ curl -O {1}/v1/jobs/ID/result.csv</pre>
 <code>offset</code>, <code>limit</code></td></tr>
 <tr><td><code>GET /v1/jobs/ID/result.csv</code>, <code>images.csv</code></td><td>Its result, as it stands; <code>raw=1</code>
 keeps every byte of the input's cells</td></tr>
+<tr><td><code>DELETE /v1/jobs/ID</code></td><td>Remove it with its files; <code>cancel=1</code> stops it first</td></tr>
 <tr><td><code>POST /v1/jobs/ID/cancel</code>, <code>retry</code></td><td>Stop it; run its failed images again</td></tr>
+<tr><td><code>POST /v1/jobs/ID/pause</code>, <code>resume</code></td><td>Begin no more of its images; go on</td></tr>
 <tr><td><code>GET /v1/jobs/ID/deliveries</code></td><td>Its webhooks; <code>POST …/EVENT/resend</code> sends one again</td></tr>
 <tr><td><code>GET /files/…</code></td><td>Finished images</td></tr>
 <tr><td><code>GET <a href="/v1/system">/v1/system</a></code></td><td>The hosts that images come from, with their limits and

@@ -396,7 +396,8 @@ Task<Result<void>> RunSession::check_rows(SetWork& work) {
   const auto show = [this, &set](std::uint64_t rows) { reporter_.checking(set.name, rows); };
   auto checked = co_await runtime_->ingest().check(set.table_path, work.plan.table, show);
   if (!checked) co_return input_error(checked.error());
-  PIXMILL_CO_RETURN_IF_ERROR(co_await api::check_row_watermarks(runtime_->watermarks(), runtime_->policy(), *checked));
+  PIXMILL_CO_RETURN_IF_ERROR(
+      co_await api::check_row_watermarks(nullptr, runtime_->watermarks(), runtime_->policy(), *checked));
   const auto& report = *checked;
   work.row_names = std::move(checked->named_recipes);
   if (report.bad_rows == 0 || options_.skip_invalid) co_return Result<void>{};

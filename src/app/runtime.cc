@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -25,6 +26,7 @@ namespace {
 
 constexpr milliseconds kIngestRetryWait{1'000};
 constexpr milliseconds kS3CheckMax{5'000};
+constexpr milliseconds kTablePatience{15'000};
 
 std::string worker_name() {
   char host[256] = "localhost";
@@ -65,6 +67,11 @@ Result<void> Runtime::open_blobs(Executor executor) {
     auto options = s3_store_options(settings_.s3, options_.s3_prefix);
     blobs_ = storage::make_s3_store(s3_network_.parts(metrics_), options_.s3_bucket, std::move(options));
   }
+  PIXMILL_RETURN_IF_ERROR(open_marks());
+  return open_tables();
+}
+
+Result<void> Runtime::open_marks() {
   if (!options_.marks_root.empty()) {
     // A job is accepted only once its watermark is on the disk, as its table is.
     PIXMILL_TRY(marks_, storage::open_local_store(options_.marks_root, storage::Durability::kPower));
@@ -73,6 +80,22 @@ Result<void> Runtime::open_blobs(Executor executor) {
   auto options = s3_store_options(settings_.s3, fmt::format("{}{}watermarks/", options_.s3_prefix, kS3InternalPrefix));
   options.cache_control = "";
   marks_ = storage::make_s3_store(s3_network_.parts(metrics_), options_.s3_bucket, std::move(options));
+  return {};
+}
+
+// With one database for several servers, a table that came to one of them must be there for the others.
+Result<void> Runtime::open_tables() {
+  if (!options_.shared_queue || options_.database_url.empty()) return {};
+  if (options_.s3_bucket == nullptr) {
+    const auto root = fmt::format("{}/{}tables", options_.files_root, kS3InternalPrefix);
+    PIXMILL_TRY(tables_, storage::open_local_store(root, storage::Durability::kPower));
+    return {};
+  }
+  auto options = s3_store_options(settings_.s3, fmt::format("{}{}tables/", options_.s3_prefix, kS3InternalPrefix));
+  options.cache_control = "";
+  // Somebody waits for the answer to an upload.
+  options.patience.deadline = std::min(options.patience.deadline, kTablePatience);
+  tables_ = storage::make_s3_store(s3_network_.parts(metrics_), options_.s3_bucket, std::move(options));
   return {};
 }
 

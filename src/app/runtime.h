@@ -82,6 +82,8 @@ class Runtime {
   storage::BlobStore& blobs() { return *blobs_; }
   engine::Pool& engines() { return *engines_; }
   pipeline::Watermarks& watermarks() { return *watermarks_; }
+  storage::BlobStore& marks() { return *marks_; }
+  storage::BlobStore* tables() { return tables_.get(); }  // null: uploaded tables stay in the spool
   const fetch::AddressPolicy& policy() const { return *network_.policy; }
   http::Resolver& resolver() { return *network_.resolver; }
   http::Client& client() { return *network_.client; }
@@ -96,6 +98,8 @@ class Runtime {
   Runtime(Settings settings, RuntimeOptions options);
   [[nodiscard]] Result<void> open_stores();
   [[nodiscard]] Result<void> open_blobs(Executor executor);
+  [[nodiscard]] Result<void> open_marks();
+  [[nodiscard]] Result<void> open_tables();
   [[nodiscard]] Task<Result<void>> check_blobs();
   [[nodiscard]] Result<jobs::Stores> open_database();
   [[nodiscard]] std::unique_ptr<jobs::Queue> make_queue(Executor executor);
@@ -117,6 +121,7 @@ class Runtime {
   std::shared_ptr<jobs::ProgressNews> progress_;
   std::unique_ptr<jobs::Ingest> ingest_;
   std::unique_ptr<storage::BlobStore> marks_;
+  std::unique_ptr<storage::BlobStore> tables_;
   Network network_;
   std::unique_ptr<fetch::Fetcher> s3_fetcher_;
   std::unique_ptr<RedisServices> redis_;

@@ -29,6 +29,7 @@
 #include "jobs/recipe_book.h"
 #include "webhook/deliverer.h"
 #include "worker/reconciler.h"
+#include "worker/remover.h"
 
 namespace pixmill::app {
 
@@ -96,6 +97,7 @@ class ServerSession {
   Task<void> stop_reconciler();
   void start_webhooks();
   void start_reconciler();
+  void start_remover();
   void on_signal();
   [[nodiscard]] std::string address() const;  // that is listened on
   [[nodiscard]] std::string base_url() const;
@@ -121,6 +123,7 @@ class ServerSession {
   std::unique_ptr<webhook::Deliverer> deliverer_;
   std::unique_ptr<worker::Reconciler> reconciler_;
   int reconciling_ = 0;  // of its two loops
+  std::unique_ptr<worker::Remover> remover_;
   std::unique_ptr<api::Api> api_;
   http::Server::RequestHandler handler_;
   std::unique_ptr<http::Server> server_;
@@ -180,6 +183,8 @@ api::ApiOptions ServerSession::api_options() const {
   options.free_bytes_min = settings_.disk_free_bytes_min;
   options.s3_source_buckets = source_buckets();
   options.event_streams_max = shares_.server_connections / 2;
+  options.ingest_lease = settings_.worker.lease;
+  options.ingest_look_every = settings_.worker.rescue_every;
   return options;
 }
 
@@ -234,6 +239,17 @@ Task<void> ServerSession::stop_reconciler() {
   while (reconciling_ > 0) co_await pause_for(kReconcilerPoll);
 }
 
+void ServerSession::start_remover() {
+  const worker::RemoverParts parts{.store = runtime_->store(),
+                                   .blobs = runtime_->blobs(),
+                                   .marks = runtime_->marks(),
+                                   .metrics = runtime_->metrics()};
+  auto options = settings_.remover;
+  options.lease = settings_.worker.lease;
+  remover_ = std::make_unique<worker::Remover>(io_.get_executor(), parts, options);
+  remover_->start();
+}
+
 // A name is looked up with every upload, and should be there when the server starts.
 Task<Result<void>> ServerSession::check_default_recipe() {
   PIXMILL_CO_TRY(const auto saved, co_await runtime_->recipes().saved_recipes());
@@ -277,13 +293,19 @@ Task<Result<void>> ServerSession::start() {
                       .progress = &runtime_->progress(),
                       .wake_deliverer = [this] { deliverer_->wake(); },
                       .services = [this] { return services(); },
-                      .upkeep = &runtime_->upkeep()};
+                      .upkeep = &runtime_->upkeep(),
+                      .remove_soon =
+                          [this] {
+                            if (remover_) remover_->soon();
+                          },
+                      .tables = runtime_->tables()};
   api_ = std::make_unique<api::Api>(io_.get_executor(), std::move(parts), api_options());
   handler_ = api_->handler();
   PIXMILL_CO_RETURN_IF_ERROR(co_await api_->start());
   co_await runtime_->start();
   deliverer_->start();
   start_reconciler();
+  start_remover();
   server_->start();
   // Commands find the server by it; without it they say that the folder is taken.
   const auto told = write_server_address(settings_.data_folder,
@@ -330,6 +352,7 @@ Task<void> ServerSession::shut_down() {
   if (runtime_) stop_beside(runtime_->drain(kItemGrace));
   if (deliverer_) stop_beside(deliverer_->stop());
   if (reconciler_) stop_beside(stop_reconciler());
+  if (remover_) stop_beside(remover_->stop());
   while (parts_stopping_ > 0) {
     const auto left = std::chrono::ceil<milliseconds>(give_up_at - std::chrono::steady_clock::now());
     if (left <= milliseconds(0)) break;

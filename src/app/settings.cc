@@ -8,6 +8,7 @@
 #include "db/postgres.h"
 #include "image/recipe.h"
 #include "jobs/recipe_book.h"
+#include "jobs/retention.h"
 
 namespace pixmill::app {
 
@@ -91,6 +92,12 @@ Result<void> load_worker(const Env& env, Settings& settings) {
     return fail(ErrorCode::kInvalidArgument, "PIXMILL_HEARTBEAT_MS must be at most half of PIXMILL_LEASE_MS");
   }
   return {};
+}
+
+Result<void> load_remover(const Env& env, Settings& settings) {
+  PIXMILL_RETURN_IF_ERROR(set_keep(env.get_or("PIXMILL_KEEP", ""), "PIXMILL_KEEP", settings));
+  PIXMILL_RETURN_IF_ERROR(read_ms(env, "PIXMILL_MARK_IDLE_MS", settings.remover.mark_idle, 10, 30 * kDayMs));
+  return read_ms(env, "PIXMILL_REMOVE_EVERY_MS", settings.remover.every, 10, kDayMs);
 }
 
 Result<void> load_webhooks(const Env& env, Settings& settings) {
@@ -205,6 +212,15 @@ Result<void> load_server(const Env& env, Settings& settings) {
 
 }  // namespace
 
+Result<void> set_keep(std::string_view text, std::string_view name, Settings& settings) {
+  const auto keep = jobs::parse_keep(text);
+  if (!keep) {
+    return fail(ErrorCode::kInvalidArgument, fmt::format("{} is '{}'; {}", name, text, keep.error().message));
+  }
+  settings.remover.keep = *keep == jobs::kForever ? std::nullopt : *keep;
+  return {};
+}
+
 std::string default_data_folder(const Env& env) { return env.get_or("TMP_OUTPUT_PATH", Settings{}.data_folder); }
 
 Result<Settings> load_settings(const Env& env) {
@@ -212,6 +228,7 @@ Result<Settings> load_settings(const Env& env) {
   PIXMILL_RETURN_IF_ERROR(load_fetch(env, settings));
   PIXMILL_RETURN_IF_ERROR(load_engines(env, settings));
   PIXMILL_RETURN_IF_ERROR(load_worker(env, settings));
+  PIXMILL_RETURN_IF_ERROR(load_remover(env, settings));
   PIXMILL_RETURN_IF_ERROR(load_webhooks(env, settings));
   PIXMILL_RETURN_IF_ERROR(load_redis(env, settings));
   PIXMILL_RETURN_IF_ERROR(load_logging(env, settings));

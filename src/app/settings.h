@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "app/s3_settings.h"
@@ -18,6 +19,7 @@
 #include "storage/local_store.h"
 #include "webhook/deliverer.h"
 #include "worker/reconciler.h"
+#include "worker/remover.h"
 #include "worker/worker.h"
 
 namespace pixmill::app {
@@ -30,6 +32,7 @@ struct Settings {
   std::string ca_file;      // FETCH_CA_FILE: more trusted roots, PEM
   engine::PoolOptions engines;
   worker::WorkerOptions worker;
+  worker::RemoverOptions remover;
   webhook::DelivererOptions webhooks;
   worker::ReconcilerOptions reconciler;
   S3Settings s3;
@@ -60,6 +63,9 @@ struct Settings {
 
 // TMP_OUTPUT_PATH, or what it is without.
 [[nodiscard]] std::string default_data_folder(const Env& env);
+
+// How long jobs are kept, by `name`: PIXMILL_KEEP or --keep. Errors: kInvalidArgument, naming it.
+[[nodiscard]] Result<void> set_keep(std::string_view text, std::string_view name, Settings& settings);
 
 // Errors: kInvalidArgument, naming the variable, its value and what is allowed.
 [[nodiscard]] Result<Settings> load_settings(const Env& env);

@@ -257,42 +257,43 @@ struct Ingest::Impl {
     co_return stopping();
   }
 
-  Task<Result<void>> run(JobId id, std::string path) {
+  Task<Result<void>> run(IngestLease lease, std::string path) {
+    const JobId id = lease.job;
     PIXMILL_CO_TRY(const Job job, co_await store.job(id));
-    if (job.state != JobState::kIngesting) co_return Result<void>();
+    if (!job.is_being_read) co_return Result<void>();
     PIXMILL_CO_TRY(auto row_names, co_await store.row_names(id));
     auto open = [job, path, names = std::move(row_names)]() -> Result<std::shared_ptr<Chunker>> {
       return Chunker::open(job, path, names);
     };
     auto chunks = co_await thread.run(std::move(open));
-    if (!chunks) co_return co_await give_up(id, std::move(chunks).error());
+    if (!chunks) co_return co_await give_up(lease, std::move(chunks).error());
     std::vector<std::string> columns = (*chunks)->columns();
     const auto table = std::make_shared<ReadAhead>(executor, thread, std::move(*chunks));
     table->begin();
     while (!stopped) {
       auto chunk = co_await ReadAhead::take(table);
-      if (!chunk) co_return co_await give_up(id, std::move(chunk).error());
+      if (!chunk) co_return co_await give_up(lease, std::move(chunk).error());
       if (!chunk->at_end) table->begin();
       if (!chunk->rows.empty()) {
         // Waiting here is what keeps the reader from running ahead of the database by more than one chunk.
-        auto appended = co_await store.append_rows(id, std::move(columns), std::move(chunk->rows));
+        auto appended = co_await store.append_rows(lease, std::move(columns), std::move(chunk->rows));
         if (!appended && appended.error().code == ErrorCode::kTooLarge) {
-          co_return co_await store.reject_job(id, std::move(appended).error());
+          co_return co_await store.reject_job(lease, std::move(appended).error());
         }
         if (!appended) co_return std::unexpected(std::move(appended).error());
         columns.clear();
         queue.announce(id);
       }
       if (!chunk->at_end) continue;
-      PIXMILL_CO_RETURN_IF_ERROR(co_await store.finish_ingest(id));
+      PIXMILL_CO_RETURN_IF_ERROR(co_await store.finish_ingest(lease));
       queue.announce(id);
       co_return Result<void>();
     }
     co_return stopping();
   }
 
-  Task<Result<void>> give_up(JobId id, Error why) {
-    if (is_about_the_table(why.code)) co_return co_await store.reject_job(id, std::move(why));
+  Task<Result<void>> give_up(IngestLease lease, Error why) {
+    if (is_about_the_table(why.code)) co_return co_await store.reject_job(lease, std::move(why));
     co_return std::unexpected(std::move(why));
   }
 
@@ -310,7 +311,7 @@ Ingest::~Ingest() = default;
 Task<Result<TableReport>> Ingest::check(std::string path, TableOptions options, OnProgress on_progress) {
   return impl_->check(std::move(path), std::move(options), std::move(on_progress));
 }
-Task<Result<void>> Ingest::run(JobId job, std::string path) { return impl_->run(job, std::move(path)); }
+Task<Result<void>> Ingest::run(IngestLease lease, std::string path) { return impl_->run(lease, std::move(path)); }
 void Ingest::stop() { impl_->stopped = true; }
 
 }  // namespace pixmill::jobs

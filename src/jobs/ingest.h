@@ -36,8 +36,9 @@ class Ingest {
   // the job, and so does a table that is gone or has more images than a job can hold; trouble with reading it does
   // not. With InvalidRows::kSkip bad rows are kept with their problem and without items; with kReject the first of them
   // rejects the job. A job that is not `ingesting` is left alone. Stops between chunks after stop(). Errors: the
-  // store's (kCancelled also when the job was), kCancelled, kIo and kInternal of reading.
-  [[nodiscard]] Task<Result<void>> run(JobId job, std::string path = {});
+  // store's (kCancelled also when the job was, kConflict when the lease is another's), kCancelled, kIo and kInternal of
+  // reading.
+  [[nodiscard]] Task<Result<void>> run(IngestLease lease, std::string path = {});
 
   void stop();
 

@@ -33,6 +33,7 @@ constexpr std::array kJobStates = {
     Word{JobState::kFailed, "failed"},
     Word{JobState::kCancelled, "cancelled"},
     Word{JobState::kRejected, "rejected"},
+    Word{JobState::kDeleting, "deleting"},
 };
 constexpr std::array kItemStates = {
     Word{ItemState::kPending, "pending"},     Word{ItemState::kLeased, "leased"},
@@ -82,6 +83,20 @@ Error too_many_recipes(std::uint64_t recipes_max) {
           .detail = {}};
 }
 
+std::vector<std::string> uploads_named_in(std::string_view recipe) {
+  constexpr std::string_view kBefore = "upload:";
+  constexpr std::size_t kDigestChars = 64;
+  constexpr std::string_view kHexDigits = "0123456789abcdef";
+  std::vector<std::string> digests;
+  for (auto at = recipe.find(kBefore); at != std::string_view::npos; at = recipe.find(kBefore, at + 1)) {
+    const auto digest = recipe.substr(at + kBefore.size(), kDigestChars);
+    const bool is_whole =
+        digest.size() == kDigestChars && digest.find_first_not_of(kHexDigits) == std::string_view::npos;
+    if (is_whole && std::ranges::find(digests, digest) == digests.end()) digests.emplace_back(digest);
+  }
+  return digests;
+}
+
 std::string_view to_text(JobState state) { return text_of<JobState>(kJobStates, state); }
 std::string_view to_text(ItemState state) { return text_of<ItemState>(kItemStates, state); }
 std::string_view to_text(JobOrigin origin) { return text_of<JobOrigin>(kOrigins, origin); }
@@ -104,6 +119,7 @@ bool is_terminal(JobState state) {
     case JobState::kFailed:
     case JobState::kCancelled:
     case JobState::kRejected:
+    case JobState::kDeleting:
       return true;
   }
   return true;
@@ -126,6 +142,7 @@ std::string_view legacy_status(JobState state) {
     case JobState::kFailed:
     case JobState::kCancelled:
     case JobState::kRejected:
+    case JobState::kDeleting:
       return "failed";
   }
   return "failed";

@@ -2,6 +2,7 @@
 //
 //   JOB   receiving ► ingesting ► running ► completed | completed_with_errors | failed (nothing succeeded)
 //             └ rejected   └──────────────► cancelling ► cancelled          paused ◄► running
+//         any end ► deleting, in which no verb but those of its removal knows it
 //   ITEM  pending ─ claim(token+1) ► leased ─ compare-and-set(token) ► succeeded | unchanged | failed | pending(retry
 //   at T)
 //             ▲                        └ rescuer: lease expired            pending, leased ► cancelled with the job
@@ -37,6 +38,7 @@ enum class JobState : std::uint8_t {
   kFailed,
   kCancelled,
   kRejected,
+  kDeleting,
 };
 enum class ItemState : std::uint8_t { kPending, kLeased, kSucceeded, kFailed, kUnchanged, kCancelled };
 // Through which door a job came: /imgproc/upload, /v1/jobs, or `pixmill run`.
@@ -78,6 +80,9 @@ struct NamedRecipe {
   bool operator==(const NamedRecipe&) const = default;
 };
 
+// The SHA-256 of the uploaded watermarks that a recipe's text names ("upload:" and the digest), each once.
+[[nodiscard]] std::vector<std::string> uploads_named_in(std::string_view recipe);
+
 // Rows may ask for recipes of their own; a job keeps each of them once.
 inline constexpr std::uint64_t kRecipesPerJobMax = 10'000;
 inline constexpr std::uint64_t kRecipeBytesPerJobMax = 8ULL << 20;
@@ -98,6 +103,15 @@ struct OriginHeader {
 
 enum class InvalidRows : std::uint8_t { kReject, kSkip };
 
+// How a source_path begins that names no file: the table lies where every server of the fleet finds it.
+inline constexpr std::string_view kSharedTable = "shared:";
+[[nodiscard]] inline bool is_shared_table(std::string_view source_path) {
+  return source_path.starts_with(kSharedTable);
+}
+
+// For how long a job is kept after its end.
+inline constexpr milliseconds kForever{-1};
+
 // What a caller asks for; stored whole before it is answered.
 struct NewJob {
   JobId id;
@@ -108,7 +122,7 @@ struct NewJob {
   std::vector<OriginHeader> headers;  // sealed before they are written
   std::string name_template;          // storage/object_name
   std::string blob_prefix;            // keys of this job begin with it: "<job id>/" for a server, "images/" for run
-  std::string source_path;            // the spooled table, read again when ingest is resumed after a kill
+  std::string source_path;            // the spooled table, read again when ingest is resumed after a kill; kSharedTable
   std::string source_digest;          // hex SHA-256 of the inputs: `run` recognises its job by it; "" elsewhere
   std::string url_column;             // "" to find it by header
   InvalidRows invalid_rows = InvalidRows::kReject;
@@ -120,6 +134,8 @@ struct NewJob {
   std::string since_folder = {};            // whose database has that job; "": it is in this one
   std::string since_files = {};             // where that job's results lie; "": where this one's do
   std::string results_at = {};              // where this job's lie, of `run`: "s3://…"; "": with the database
+  std::optional<milliseconds> keep = std::nullopt;  // after its end; kForever; unset: as the server says
+  milliseconds ingest_lease{0};                     // for so long nobody but its creator reads its table (IngestLease)
 };
 
 struct Job {
@@ -161,6 +177,8 @@ struct Job {
   std::uint64_t unchanged = 0;  // of `succeeded`: made by the earlier job
   std::uint64_t changed = 0;    // of `succeeded`: made anew, though the earlier job had the URL; the others are new
   std::uint64_t gone = 0;       // URLs of the earlier job that are not in this one; counted once the table is read
+  std::optional<milliseconds> keep;  // NewJob::keep
+  bool is_being_read = false;        // its table is not all in yet; also while it is paused
 };
 
 struct NewItem {
@@ -247,6 +265,20 @@ struct ClaimedItem {
   std::string same_as_error_message;
   bool same_as_unchanged = false;
   std::optional<EarlierItem> earlier = std::nullopt;  // of the same URL and recipe, when its result may still serve
+};
+
+// The right to append a job's rows: a verb with an old token changes nothing. Whoever creates a job has the first.
+struct IngestLease {
+  static constexpr std::int64_t kCreators = 1;
+  IngestLease(JobId of, std::int64_t its_token = kCreators) : job(of), token(its_token) {}
+  JobId job;
+  std::int64_t token;
+  bool operator==(const IngestLease&) const = default;
+};
+
+struct TakenIngest {
+  Job job;
+  IngestLease lease;
 };
 
 struct ItemSuccess {

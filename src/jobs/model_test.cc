@@ -16,7 +16,8 @@ constexpr JobState kJobStates[] = {JobState::kReceiving,
                                    JobState::kCompletedWithErrors,
                                    JobState::kFailed,
                                    JobState::kCancelled,
-                                   JobState::kRejected};
+                                   JobState::kRejected,
+                                   JobState::kDeleting};
 
 TEST(Model, TextsAreReadBack) {
   for (const auto state : kJobStates) EXPECT_EQ(parse_job_state(to_text(state)), state);

@@ -77,7 +77,8 @@ inline constexpr std::string_view kEarlyEvents =
     "SELECT j.job_no, j.id, e.generation, e.type FROM jobs AS j CROSS JOIN LATERAL (SELECT generation, type FROM "
     "events "
     "WHERE events.job_no = j.job_no AND events.generation >= j.generation AND terminal = 1 ORDER BY events.generation "
-    "LIMIT 100) AS e WHERE j.job_no BETWEEN $1 AND $2 AND $3 > 0 AND (e.generation > j.generation OR j.state NOT "
+    "LIMIT 100) AS e WHERE j.job_no BETWEEN $1 AND $2 AND $3 > 0 AND j.state <> 'deleting' AND (e.generation > "
+    "j.generation OR j.state NOT "
     "IN " PIXMILL_ENDED_STATES ") LIMIT 100";
 
 // --- Of job $1: items, or rows, $2 to $3 ---

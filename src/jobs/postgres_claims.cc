@@ -223,6 +223,8 @@ Result<std::vector<ClaimedItem>> Writer::start() {
   if (options_.server.empty()) return std::vector<ClaimedItem>();
   return transact(Durability::kDurable, [&]() -> Result<std::vector<ClaimedItem>> {
     PIXMILL_TRY(const auto rows, session_.query(kLeasesOfServer, Params().add(options_.server)));
+    PIXMILL_TRY([[maybe_unused]] const auto ingests,
+                run(session_, kReleaseIngestsOfServer, Params().add(options_.server)));
     std::vector<ClaimedItem> interrupted;
     std::vector<Lease> leases;
     for (int i = 0; i < rows.size(); ++i) {

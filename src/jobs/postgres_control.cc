@@ -19,18 +19,53 @@ Result<std::int64_t> Writer::cancel_pending(std::int64_t job_no, Finished& finis
 Result<Job> Writer::cancel(const JobId& id) {
   return transact(Durability::kDurable, [&]() -> Result<Job> {
     PIXMILL_TRY(const auto job_no, job_number(session_, id));
-    // Before the job's row: whoever moves a retry on holds the note and then wants the job.
-    PIXMILL_TRY([[maybe_unused]] const auto note, run(session_, kForgetReopening, Params().add(job_no)));
+    PIXMILL_RETURN_IF_ERROR(forget_notes(job_no));
     PIXMILL_TRY(auto stored, load_job(session_, job_no, Lock::kForUpdate));
-    if (is_terminal(stored.job.state)) return stored.job;
-    PIXMILL_TRY([[maybe_unused]] const auto set,
-                run(session_, kSetState, Params().add(job_no).add(to_text(JobState::kCancelling))));
-    memories_.forget(job_no);
-    Finished finished;
-    PIXMILL_TRY([[maybe_unused]] const auto cancelled, cancel_pending(job_no, finished));
-    PIXMILL_TRY(auto after, load_job(session_, job_no));
-    return std::move(after.job);
+    return cancel_now(std::move(stored));
   });
+}
+
+Result<Job> Writer::cancel_now(StoredJob stored) {
+  if (is_terminal(stored.job.state)) return std::move(stored.job);
+  const auto job_no = stored.job_no;
+  PIXMILL_TRY([[maybe_unused]] const auto set,
+              run(session_, kSetState, Params().add(job_no).add(to_text(JobState::kCancelling))));
+  memories_.forget(job_no);
+  Finished finished;
+  PIXMILL_TRY([[maybe_unused]] const auto cancelled, cancel_pending(job_no, finished));
+  PIXMILL_TRY(auto after, load_job(session_, job_no));
+  return std::move(after.job);
+}
+
+// Whoever moves a retry on, or appends rows, holds the note and then wants the job.
+Result<void> Writer::forget_notes(std::int64_t job_no) {
+  PIXMILL_TRY([[maybe_unused]] const auto ingest, run(session_, kForgetIngest, Params().add(job_no)));
+  PIXMILL_TRY([[maybe_unused]] const auto reopening, run(session_, kForgetReopening, Params().add(job_no)));
+  return {};
+}
+
+Result<Job> Writer::pause(const JobId& id) {
+  return transact(Durability::kDurable, [&]() -> Result<Job> {
+    PIXMILL_TRY(auto stored, load_job(session_, id, Lock::kForUpdate));
+    const auto state = paused_state(stored.job);
+    return set_state(std::move(stored), state);
+  });
+}
+
+Result<Job> Writer::resume(const JobId& id) {
+  return transact(Durability::kDurable, [&]() -> Result<Job> {
+    PIXMILL_TRY(auto stored, load_job(session_, id, Lock::kForUpdate));
+    const auto state = resumed_state(stored.job);
+    return set_state(std::move(stored), state);
+  });
+}
+
+Result<Job> Writer::set_state(StoredJob stored, Result<JobState> state) {
+  if (!state) return std::unexpected(std::move(state).error());
+  stored.job.state = *state;
+  PIXMILL_TRY([[maybe_unused]] const auto set,
+              run(session_, kSetState, Params().add(stored.job_no).add(to_text(*state))));
+  return std::move(stored.job);
 }
 
 Result<Job> Writer::job(const JobId& id) {

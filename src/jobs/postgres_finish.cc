@@ -238,7 +238,7 @@ Result<void> Writer::count(const Changes& changes, Finished& finished) {
 Result<void> Writer::end_if_done(std::int64_t job_no, Finished& finished) {
   PIXMILL_TRY(auto stored, load_job(session_, job_no, Lock::kForUpdate));
   auto& job = stored.job;
-  if (is_terminal(job.state) || job.state == JobState::kIngesting || job.remaining > 0) return {};
+  if (is_terminal(job.state) || job.is_being_read || job.remaining > 0) return {};
   PIXMILL_TRY(const auto reopening, session_.query(kIsReopening, Params().add(job_no)));
   if (!reopening.empty()) return {};
   job.state = end_of(job);

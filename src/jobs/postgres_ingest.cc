@@ -1,5 +1,8 @@
 // A job comes in.
 #include <algorithm>
+#include <iterator>
+#include <set>
+#include <utility>
 
 #include "jobs/postgres_internal.h"
 
@@ -30,9 +33,9 @@ Result<void> Writer::create_job(const NewJob& job) {
     params.add(now_ms()).add(job.recipe_name).add(std::int64_t{job.overrides}).add(options_.server);
     params.add(job.since ? job.since->text() : std::string()).add(job.since_folder).add(job.since_files);
     params.add(job.results_at);
+    params.add(job.keep ? std::optional(std::int64_t{job.keep->count()}) : std::nullopt);
     PIXMILL_TRY(const auto inserted, session_.query(kInsertJob, params));
     if (inserted.empty()) return fail(ErrorCode::kConflict, "A job with this id exists.");
-    if (job.row_names.empty()) return {};
     std::vector<std::string> written;
     std::vector<std::string> recipes;
     std::vector<std::string> names;
@@ -42,15 +45,34 @@ Result<void> Writer::create_job(const NewJob& job) {
       names.push_back(named.recipe.name);
     }
     PIXMILL_TRY(
+        [[maybe_unused]] const auto begun,
+        run(session_, kInsertIngest,
+            Params().add(inserted[0].integer(0)).add(now_ms() + job.ingest_lease.count()).add(options_.server)));
+    PIXMILL_RETURN_IF_ERROR(note_marks(inserted[0].integer(0), {job.recipe}));
+    if (job.row_names.empty()) return {};
+    PIXMILL_RETURN_IF_ERROR(note_marks(inserted[0].integer(0), recipes));
+    PIXMILL_TRY(
         [[maybe_unused]] const auto named,
         run(session_, kInsertRowNames, Params().add(inserted[0].integer(0)).add(written).add(recipes).add(names)));
     return {};
   });
 }
 
+Result<void> Writer::note_marks(std::int64_t job_no, const std::vector<std::string>& recipes) {
+  std::vector<std::string> digests;
+  for (const auto& recipe : recipes) {
+    for (auto& digest : uploads_named_in(recipe)) digests.push_back(std::move(digest));
+  }
+  if (digests.empty()) return {};
+  std::ranges::sort(digests);
+  digests.erase(std::ranges::unique(digests).begin(), digests.end());
+  PIXMILL_TRY([[maybe_unused]] const auto noted, run(session_, kInsertMarkUses, Params().add(job_no).add(digests)));
+  return {};
+}
+
 Result<StoredJob> Writer::ingesting_job(const JobId& id, Lock lock) {
   PIXMILL_TRY(auto stored, load_job(session_, id, lock));
-  if (auto ingesting = check_ingesting(stored.job.state); !ingesting) {
+  if (auto ingesting = check_ingesting(stored.job); !ingesting) {
     rows_told_.erase(stored.job_no);
     return std::unexpected(std::move(ingesting).error());
   }
@@ -61,7 +83,8 @@ Result<StoredJob> Writer::ingesting_job(const JobId& id, Lock lock) {
   return read_again();
 }
 
-Result<bool> Writer::remember_names(const JobId& id) {
+Result<bool> Writer::remember_names(const IngestLease& lease) {
+  const JobId& id = lease.job;
   // As append_rows left it; should that have been taken back, append_rows finds out.
   if (appending_ && appending_->job == id && memories_.of(appending_->job_no).items == appending_->items) return false;
   return session_.snapshot([&]() -> Result<bool> {
@@ -84,12 +107,12 @@ Result<bool> Writer::remember_names(const JobId& id) {
   });
 }
 
-Result<std::size_t> Writer::append_rows(const JobId& id, const std::vector<std::string>& columns,
+Result<std::size_t> Writer::append_rows(const IngestLease& lease, const std::vector<std::string>& columns,
                                         const std::vector<NewRow>& rows, std::size_t from) {
   PIXMILL_RETURN_IF_ERROR(check_chunk(rows));
   Appended appended;
   const auto append = [&]() -> Result<void> {
-    PIXMILL_TRY(appended, append_now(id, columns, rows, from));
+    PIXMILL_TRY(appended, append_now(lease, columns, rows, from));
     return {};
   };
   if (auto done = transact(Durability::kProgress, append); !done) {
@@ -99,15 +122,16 @@ Result<std::size_t> Writer::append_rows(const JobId& id, const std::vector<std::
     return std::unexpected(std::move(done).error());
   }
   if (appended.next > from) rows_told_[appended.job_no] = appended.last_row;
-  appending_ = {.job = id, .job_no = appended.job_no, .items = appended.items};
+  appending_ = {.job = lease.job, .job_no = appended.job_no, .items = appended.items};
   return appended.next;
 }
 
 // The job's row is not locked until the end, so that its pictures can be worked on meanwhile; whether it still takes
 // rows is asked again there.
-Result<Writer::Appended> Writer::append_now(const JobId& id, const std::vector<std::string>& columns,
+Result<Writer::Appended> Writer::append_now(const IngestLease& lease, const std::vector<std::string>& columns,
                                             const std::vector<NewRow>& rows, std::size_t from) {
-  PIXMILL_TRY(const auto stored, ingesting_job(id, Lock::kNone));
+  PIXMILL_RETURN_IF_ERROR(hold_ingest(lease));
+  PIXMILL_TRY(const auto stored, ingesting_job(lease.job, Lock::kNone));
   Appended appended{.job_no = stored.job_no, .next = from, .last_row = stored.job.rows, .items = stored.job.total};
   auto& memory = memories_.of(stored.job_no);
   if (memory.items != stored.job.total || !remembers_all(memory, stored.job)) {
@@ -145,7 +169,7 @@ Result<Writer::Appended> Writer::append_now(const JobId& id, const std::vector<s
                                           .add(chunk.columns)
                                           .add(number(stored.job.rows))));
   if (counted == 0) {
-    PIXMILL_TRY([[maybe_unused]] const auto now, ingesting_job(id, Lock::kNone));
+    PIXMILL_TRY([[maybe_unused]] const auto now, ingesting_job(lease.job, Lock::kNone));
     return read_again();
   }
   appended.next = at;
@@ -261,6 +285,7 @@ Result<void> Writer::insert_chunk(const StoredJob& stored, const Chunk& chunk) {
     PIXMILL_TRY([[maybe_unused]] const auto recipes,
                 run(session_, kInsertRecipes,
                     Params().add(job_no).add(chunk.new_recipe_no).add(chunk.new_recipes).add(chunk.new_recipe_names)));
+    PIXMILL_RETURN_IF_ERROR(note_marks(job_no, chunk.new_recipes));
   }
   if (!chunk.row_no.empty()) {
     PIXMILL_TRY([[maybe_unused]] const auto rows, run(session_, kInsertRows,
@@ -280,11 +305,69 @@ Result<void> Writer::insert_chunk(const StoredJob& stored, const Chunk& chunk) {
   return {};
 }
 
-Result<void> Writer::finish_ingest(const JobId& id) {
+// The job, locked, whose note is gone: its table is not read any more.
+Result<StoredJob> Writer::ingest_to_end(const IngestLease& lease) {
+  PIXMILL_RETURN_IF_ERROR(hold_ingest(lease));
+  PIXMILL_TRY(auto stored, ingesting_job(lease.job, Lock::kForUpdate));
+  PIXMILL_TRY([[maybe_unused]] const auto forgotten, run(session_, kForgetIngest, Params().add(stored.job_no)));
+  return stored;
+}
+
+Result<void> Writer::hold_ingest(const IngestLease& lease) {
+  PIXMILL_TRY(const auto job_no, job_number(session_, lease.job));
+  PIXMILL_TRY(const auto note, session_.query(kLockIngest, Params().add(job_no)));
+  // Without a note the job takes no more rows, as its state says better.
+  if (note.empty() || note[0].integer(0) == lease.token) return {};
+  rows_told_.erase(job_no);
+  return read_by_another();
+}
+
+Result<std::vector<TakenIngest>> Writer::claim_ingests(std::uint32_t limit, milliseconds lease) {
+  // Durable: a token that a crash of the server takes back would be given out twice.
+  return transact(Durability::kDurable, [&]() -> Result<std::vector<TakenIngest>> {
+    const auto now = now_ms();
+    Params idle_now;
+    idle_now.add(now).add(now + kStrandedAfter.count()).add(options_.server).add(std::int64_t{limit});
+    PIXMILL_TRY(const auto idle, numbers(session_, kIdleIngests, idle_now));
+    std::vector<TakenIngest> taken;
+    for (const auto job_no : idle) {
+      PIXMILL_TRY(const auto leased,
+                  session_.query(kLeaseIngest, Params().add(job_no).add(now + lease.count()).add(options_.server)));
+      PIXMILL_TRY(auto stored, load_job(session_, job_no));
+      const JobId id = stored.job.id;
+      taken.push_back({.job = std::move(stored.job), .lease = {id, leased[0].integer(0)}});
+    }
+    return taken;
+  });
+}
+
+Result<std::vector<IngestLease>> Writer::renew_ingests(const std::vector<IngestLease>& leases, milliseconds lease) {
+  std::vector<std::string> jobs;
+  std::vector<std::int64_t> tokens;
+  for (const auto& held : leases) {
+    jobs.push_back(held.job.text());
+    tokens.push_back(held.token);
+  }
+  return transact(Durability::kProgress, [&]() -> Result<std::vector<IngestLease>> {
+    PIXMILL_TRY(const auto rows,
+                session_.query(kRenewIngests, Params().add(jobs).add(tokens).add(now_ms() + lease.count())));
+    std::set<std::pair<std::string, std::int64_t>> held;
+    for (int i = 0; i < rows.size(); ++i) held.emplace(rows[i].text(0), rows[i].integer(1));
+    std::vector<IngestLease> lost;
+    std::ranges::copy_if(leases, std::back_inserter(lost), [&](const IngestLease& one) {
+      return !held.contains({one.job.text(), one.token});
+    });
+    return lost;
+  });
+}
+
+Result<void> Writer::finish_ingest(const IngestLease& lease) {
   return transact(Durability::kDurable, [&]() -> Result<void> {
-    PIXMILL_TRY(const auto stored, ingesting_job(id, Lock::kForUpdate));
-    PIXMILL_TRY([[maybe_unused]] const auto set,
-                run(session_, kSetState, Params().add(stored.job_no).add(to_text(JobState::kRunning))));
+    PIXMILL_TRY(const auto stored, ingest_to_end(lease));
+    if (stored.job.state == JobState::kIngesting) {
+      PIXMILL_TRY([[maybe_unused]] const auto set,
+                  run(session_, kSetState, Params().add(stored.job_no).add(to_text(JobState::kRunning))));
+    }
     memories_.forget(stored.job_no);
     rows_told_.erase(stored.job_no);
     Finished finished;
@@ -294,9 +377,9 @@ Result<void> Writer::finish_ingest(const JobId& id) {
 
 // Pictures of the readable part may be under way: the job goes through `cancelling`, and ends as rejected because it
 // carries an error.
-Result<void> Writer::reject_job(const JobId& id, const Error& why) {
+Result<void> Writer::reject_job(const IngestLease& lease, const Error& why) {
   return transact(Durability::kDurable, [&]() -> Result<void> {
-    PIXMILL_TRY(const auto stored, ingesting_job(id, Lock::kForUpdate));
+    PIXMILL_TRY(const auto stored, ingest_to_end(lease));
     PIXMILL_TRY([[maybe_unused]] const auto noted,
                 run(session_, kNoteRejection,
                     Params().add(stored.job_no).add(code_text(why)).add(bounded(why.message, kErrorMessageBytesMax))));

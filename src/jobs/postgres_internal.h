@@ -87,14 +87,17 @@ class Writer {
 
   [[nodiscard]] Result<void> create_job(const NewJob& job);
   // Reads a slice of what an interrupted ingest had appended; true when there is more to read before append_rows.
-  [[nodiscard]] Result<bool> remember_names(const JobId& id);
+  [[nodiscard]] Result<bool> remember_names(const IngestLease& lease);
   // Appends rows[from …] up to a bounded number of items; where to go on. `from` itself: remember_names() first.
-  [[nodiscard]] Result<std::size_t> append_rows(const JobId& id, const std::vector<std::string>& columns,
+  [[nodiscard]] Result<std::size_t> append_rows(const IngestLease& lease, const std::vector<std::string>& columns,
                                                 const std::vector<NewRow>& rows, std::size_t from);
   // Notes some of what the earlier job had and this one has not; with kForgotten remember_names() comes first.
-  [[nodiscard]] Result<GoneStep> note_gone(const JobId& id);
-  [[nodiscard]] Result<void> finish_ingest(const JobId& id);
-  [[nodiscard]] Result<void> reject_job(const JobId& id, const Error& why);
+  [[nodiscard]] Result<GoneStep> note_gone(const IngestLease& lease);
+  [[nodiscard]] Result<void> finish_ingest(const IngestLease& lease);
+  [[nodiscard]] Result<void> reject_job(const IngestLease& lease, const Error& why);
+  [[nodiscard]] Result<std::vector<TakenIngest>> claim_ingests(std::uint32_t limit, milliseconds lease);
+  [[nodiscard]] Result<std::vector<IngestLease>> renew_ingests(const std::vector<IngestLease>& leases,
+                                                               milliseconds lease);
 
   [[nodiscard]] Result<Claim> claim(const ClaimRequest& request);
   [[nodiscard]] Result<std::vector<Lease>> renew(const std::vector<Lease>& leases, milliseconds lease);
@@ -107,8 +110,19 @@ class Writer {
   // The first chunk of a retry; true when more of it is to be done by reopen_more().
   [[nodiscard]] Result<bool> retry(const JobId& id, const RetryFilter& filter);
   [[nodiscard]] Result<bool> reopen_more(const JobId& id);
+  [[nodiscard]] Result<Job> pause(const JobId& id);
+  [[nodiscard]] Result<Job> resume(const JobId& id);
   [[nodiscard]] Result<void> replace_headers(const JobId& id, const std::vector<OriginHeader>& headers);
   [[nodiscard]] Result<Job> job(const JobId& id);
+
+  [[nodiscard]] Result<Job> remove_job(const JobId& id, CancelFirst cancel);
+  [[nodiscard]] Result<std::uint64_t> expire_jobs(std::optional<milliseconds> keep);
+  [[nodiscard]] Result<std::optional<Removal>> claim_removal(milliseconds lease);
+  [[nodiscard]] Result<bool> renew_removal(const Removal& removal, milliseconds lease);
+  [[nodiscard]] Result<RemovalStep> remove_slice(const Removal& removal, milliseconds lease);
+  [[nodiscard]] Result<void> note_mark(const std::string& digest);
+  [[nodiscard]] Result<std::optional<std::string>> claim_idle_mark(milliseconds idle, milliseconds lease);
+  [[nodiscard]] Result<void> forget_mark(const std::string& digest);
 
   [[nodiscard]] Result<Outbox::Due> claim_deliveries(const DeliveryClaim& request);
   [[nodiscard]] Result<void> record_delivery(const DeliveryResult& result);
@@ -166,8 +180,12 @@ class Writer {
   }
 
   // postgres_ingest.cc
+  [[nodiscard]] Result<void> note_marks(std::int64_t job_no, const std::vector<std::string>& recipes);
   [[nodiscard]] Result<StoredJob> ingesting_job(const JobId& id, Lock lock);
-  [[nodiscard]] Result<Appended> append_now(const JobId& id, const std::vector<std::string>& columns,
+  [[nodiscard]] Result<StoredJob> ingest_to_end(const IngestLease& lease);
+  // Nobody takes the table over until the transaction ends. Errors: kConflict when the lease is another's.
+  [[nodiscard]] Result<void> hold_ingest(const IngestLease& lease);
+  [[nodiscard]] Result<Appended> append_now(const IngestLease& lease, const std::vector<std::string>& columns,
                                             const std::vector<NewRow>& rows, std::size_t from);
   [[nodiscard]] Result<void> remember_recipes(std::int64_t job_no, IngestMemory& memory);
   [[nodiscard]] Result<void> add_row(Chunk& chunk, IngestMemory& memory, const Job& job, const NewRow& row) const;
@@ -241,6 +259,17 @@ class Writer {
   [[nodiscard]] Result<bool> rescue_leases(JobStore::RescueReport& report);
   [[nodiscard]] Result<bool> rescue_cancelling(JobStore::RescueReport& report);
   [[nodiscard]] Result<bool> rescue_reopening(JobStore::RescueReport& report);
+  [[nodiscard]] Result<Job> cancel_now(StoredJob stored);
+  [[nodiscard]] Result<Job> set_state(StoredJob stored, Result<JobState> state);
+  // Takes the locks that come before the job's.
+  [[nodiscard]] Result<void> forget_notes(std::int64_t job_no);
+
+  // postgres_removal.cc
+  [[nodiscard]] Result<void> start_removal(const std::vector<std::int64_t>& jobs);
+  [[nodiscard]] Result<std::uint64_t> expire_some(std::string_view sql, std::int64_t until_ms);
+  [[nodiscard]] Result<std::optional<Removal>> take_up_removal(std::int64_t job_no, milliseconds lease);
+  [[nodiscard]] Result<RemovalStep> remove_more(std::int64_t job_no, std::int64_t after_item, std::int64_t after_row);
+  [[nodiscard]] Result<void> remove_rest(std::int64_t job_no);
 
   const Clock& clock_;
   Session session_;

@@ -16,18 +16,26 @@ Result<StoredJob> only_job(Result<Rows> rows) {
   return read_job((*rows)[0]);
 }
 
+// A statement that waited for a lock sees the row as it is now, and what its subqueries find as it was before.
+Result<StoredJob> as_of_now(Session& session, Result<StoredJob> stored, Lock lock) {
+  if (!stored || lock == Lock::kNone) return stored;
+  PIXMILL_TRY(const auto found, session.query(kIsBeingRead, Params().add(stored->job_no)));
+  stored->job.is_being_read = !found.empty();
+  return stored;
+}
+
 std::int64_t number(std::uint64_t value) { return static_cast<std::int64_t>(value); }
 
 }  // namespace
 
 Result<StoredJob> load_job(Session& session, const JobId& id, Lock lock) {
   const auto sql = lock == Lock::kForUpdate ? kJobByIdLocked : kJobById;
-  return only_job(session.query(sql, Params().add(id.text())));
+  return as_of_now(session, only_job(session.query(sql, Params().add(id.text()))), lock);
 }
 
 Result<StoredJob> load_job(Session& session, std::int64_t job_no, Lock lock) {
   const auto sql = lock == Lock::kForUpdate ? kJobByNumberLocked : kJobByNumber;
-  return only_job(session.query(sql, Params().add(job_no)));
+  return as_of_now(session, only_job(session.query(sql, Params().add(job_no))), lock);
 }
 
 Result<std::int64_t> job_number(Session& session, const JobId& id) {

@@ -86,11 +86,12 @@ Result<void> Writer::match_earlier(const StoredJob& stored, Chunk& chunk, Ingest
   return {};
 }
 
-Result<GoneStep> Writer::note_gone(const JobId& id) {
+Result<GoneStep> Writer::note_gone(const IngestLease& lease) {
   SinceMemory* since = nullptr;
   // Durable: what is behind `after` is not looked at again.
   const auto reached = transact(Durability::kDurable, [&]() -> Result<GoneReach> {
-    PIXMILL_TRY(const auto stored, ingesting_job(id, Lock::kNone));
+    PIXMILL_RETURN_IF_ERROR(hold_ingest(lease));
+    PIXMILL_TRY(const auto stored, ingesting_job(lease.job, Lock::kNone));
     if (!stored.job.since) return GoneReach{};
     auto& memory = memories_.of(stored.job_no);
     if (!remembers_all(memory, stored.job)) return GoneReach{.step = GoneStep::kForgotten, .after = 0};

@@ -5,9 +5,9 @@
 // that, so that a planner that believes such an index to be nearly empty does not walk it. Single jobs and recipes are
 // looked up in subqueries with a LIMIT, which are not joined the other way round.
 //
-// Locks are taken in one order, so that processes wait for each other and never in a circle: a note of `reopenings` or
-// `leaders_due`, items by (job_no, item), `failure_counts` by (job_no, error_code), jobs by job_no. Whoever holds a job
-// and wants its items takes only those that nobody holds (SKIP LOCKED).
+// Locks are taken in one order, so that processes wait for each other and never in a circle: `ingests`, a note of
+// `reopenings` or `leaders_due`, items by (job_no, item), `failure_counts` by (job_no, error_code), jobs by job_no.
+// Whoever holds a job and wants its items takes only those that nobody holds (SKIP LOCKED).
 #pragma once
 
 #include <string_view>
@@ -17,24 +17,48 @@
 namespace pixmill::jobs::postgres {
 
 // --- A job by itself ---
-inline constexpr std::string_view kJobNumber = "SELECT job_no FROM jobs WHERE id = $1";
-inline constexpr std::string_view kJobById = "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE id = $1";
-inline constexpr std::string_view kJobByIdLocked = "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE id = $1 FOR UPDATE";
+inline constexpr std::string_view kJobNumber = "SELECT job_no FROM jobs WHERE id = $1 AND state <> 'deleting'";
+inline constexpr std::string_view kJobById =
+    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE id = $1 AND state <> 'deleting'";
+inline constexpr std::string_view kJobByIdLocked =
+    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE id = $1 AND state <> 'deleting' FOR UPDATE";
 inline constexpr std::string_view kJobByNumber = "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no = $1";
 inline constexpr std::string_view kJobByNumberLocked =
     "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no = $1 FOR UPDATE";
 inline constexpr std::string_view kJobByDigest =
     "SELECT " PIXMILL_JOB_COLUMNS
-    " FROM jobs WHERE source_digest = $1 AND source_digest <> '' ORDER BY job_no DESC LIMIT 1";
+    " FROM jobs WHERE source_digest = $1 AND source_digest <> '' AND state <> 'deleting' "
+    "ORDER BY job_no DESC LIMIT 1";
 
 // --- Ingest ---
 inline constexpr std::string_view kInsertJob =
     "INSERT INTO jobs (id, state, origin, priority, name, recipe, webhook_url, headers, name_template, blob_prefix, "
     "source_path, source_digest, url_column, invalid_rows, created_at, recipe_name, overrides, ingest_by, since, "
-    "since_folder, since_files, results_at) "
+    "since_folder, since_files, results_at, keep_ms) "
     "VALUES ($1, 'ingesting', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
-    "$21) "
+    "$21, $22) "
     "ON CONFLICT (id) DO NOTHING RETURNING job_no";
+inline constexpr std::string_view kInsertIngest =
+    "INSERT INTO ingests (job_no, token, leased_until, leased_by) VALUES ($1, 1, $2, $3)";
+inline constexpr std::string_view kIsBeingRead = "SELECT 1 FROM ingests WHERE job_no = $1";
+inline constexpr std::string_view kLockIngest = "SELECT token FROM ingests WHERE job_no = $1 FOR UPDATE";
+// Whose lease is over; one that ends after $2 is left from before the clock was put back. $3 has its own tables.
+inline constexpr std::string_view kIdleIngests =
+    "SELECT g.job_no FROM ingests AS g JOIN jobs AS j ON j.job_no = g.job_no WHERE (g.leased_until <= $1 OR "
+    "g.leased_until > $2) AND (j.source_path LIKE 'shared:%' OR j.ingest_by = $3) ORDER BY g.leased_until, g.job_no "
+    "LIMIT $4 FOR UPDATE OF g SKIP LOCKED";
+inline constexpr std::string_view kLeaseIngest =
+    "UPDATE ingests SET token = token + 1, leased_until = $2, leased_by = $3 WHERE job_no = $1 RETURNING token";
+// Those that are held.
+inline constexpr std::string_view kRenewIngests =
+    "UPDATE ingests AS g SET leased_until = $3 FROM unnest($1::text[], $2::bigint[]) AS p(id, token) CROSS JOIN "
+    "LATERAL "
+    "(SELECT job_no FROM jobs WHERE jobs.id = p.id LIMIT 1) AS j WHERE g.job_no = j.job_no AND g.token = p.token "
+    "RETURNING p.id, g.token";
+inline constexpr std::string_view kReleaseIngestsOfServer = "UPDATE ingests SET leased_until = 0 WHERE leased_by = $1";
+inline constexpr std::string_view kForgetIngest = "DELETE FROM ingests WHERE job_no = $1";
+inline constexpr std::string_view kInsertMarkUses =
+    "INSERT INTO mark_uses (digest, job_no) SELECT d, $1::bigint FROM unnest($2::text[]) AS d ON CONFLICT DO NOTHING";
 inline constexpr std::string_view kInsertRowNames =
     "INSERT INTO job_row_names (job_no, written, recipe, name) "
     "SELECT $1, n.* FROM unnest($2::text[], $3::text[], $4::text[]) AS n";
@@ -90,7 +114,7 @@ inline constexpr std::string_view kGoneAfter =
 inline constexpr std::string_view kCountRows =
     "UPDATE jobs SET row_count = $2, invalid = invalid + $3, total = total + $4, remaining = remaining + $4, "
     "row_recipes = $5, column_names = CASE WHEN $6 = '' THEN column_names ELSE $6 END "
-    "WHERE job_no = $1 AND state = 'ingesting' AND row_count = $7";
+    "WHERE job_no = $1 AND state IN ('ingesting', 'paused') AND row_count = $7";
 inline constexpr std::string_view kSetState = "UPDATE jobs SET state = $2 WHERE job_no = $1";
 inline constexpr std::string_view kNoteRejection =
     "UPDATE jobs SET state = 'cancelling', error_code = $2, error_message = $3 WHERE job_no = $1";
@@ -288,15 +312,84 @@ inline constexpr std::string_view kUncountFailures =
     "WHERE f.job_no = $1 AND f.error_code = p.error_code";
 inline constexpr std::string_view kForgetNoFailures = "DELETE FROM failure_counts WHERE job_no = $1 AND count <= 0";
 
+// --- Removal ---
+#define PIXMILL_HAS_OPEN_DELIVERY(job)                                                                           \
+  "EXISTS (SELECT 1 FROM events AS e JOIN LATERAL (SELECT 1 FROM deliveries AS d WHERE d.event_id = e.event_id " \
+  "AND (d.state || '') IN ('pending', 'leased') LIMIT 1) AS o ON true WHERE e.job_no = " job ")"
+inline constexpr std::string_view kNoteRemovals =
+    "INSERT INTO removals (job_no, due_at) SELECT j, 0 FROM unnest($1::bigint[]) AS j ON CONFLICT (job_no) DO NOTHING";
+inline constexpr std::string_view kSetDeleting = "UPDATE jobs SET state = 'deleting' WHERE job_no = ANY($1::bigint[])";
+// By the server's word, ended at $1 or before it.
+inline constexpr std::string_view kJobsOver =
+    "SELECT j.job_no FROM jobs AS j WHERE j.keep_ms IS NULL AND j.state IN " PIXMILL_ENDED_STATES
+    " AND j.finished_at <= $1 AND NOT " PIXMILL_HAS_OPEN_DELIVERY(
+        "j.job_no") " ORDER BY j.finished_at LIMIT $2 FOR UPDATE SKIP LOCKED";
+// By their own.
+inline constexpr std::string_view kJobsOverKept =
+    "SELECT j.job_no FROM jobs AS j WHERE j.keep_ms >= 0 AND j.state IN " PIXMILL_ENDED_STATES
+    " AND j.finished_at + j.keep_ms <= $1 AND NOT " PIXMILL_HAS_OPEN_DELIVERY(
+        "j.job_no") " ORDER BY j.finished_at + j.keep_ms LIMIT $2 FOR UPDATE SKIP LOCKED";
+inline constexpr std::string_view kStrandedRemovals = "UPDATE removals SET due_at = 0 WHERE due_at > $1";
+inline constexpr std::string_view kRemovalsDue =
+    "SELECT job_no FROM removals WHERE due_at <= $1 ORDER BY due_at, job_no LIMIT $2 FOR UPDATE SKIP LOCKED";
+inline constexpr std::string_view kIsToldOf = "SELECT 1 WHERE " PIXMILL_HAS_OPEN_DELIVERY("$1");
+inline constexpr std::string_view kPutRemovalOff = "UPDATE removals SET due_at = $2 WHERE job_no = $1";
+inline constexpr std::string_view kLeaseRemoval =
+    "UPDATE removals SET token = token + 1, due_at = $2 WHERE job_no = $1 RETURNING token";
+inline constexpr std::string_view kRenewRemoval =
+    "UPDATE removals SET due_at = $3 WHERE job_no = $1 AND token = $2 RETURNING after_item, after_row";
+inline constexpr std::string_view kAdvanceRemoval =
+    "UPDATE removals SET after_item = $2, after_row = $3 WHERE job_no = $1";
+inline constexpr std::string_view kRemoveOutputs = "DELETE FROM outputs WHERE job_no = $1 AND item > $2 AND item <= $3";
+inline constexpr std::string_view kRemoveItems = "DELETE FROM items WHERE job_no = $1 AND item > $2 AND item <= $3";
+inline constexpr std::string_view kRemoveRows = "DELETE FROM rows WHERE job_no = $1 AND row_no > $2 AND row_no <= $3";
+inline constexpr std::string_view kRemoveGone =
+    "DELETE FROM gone_urls WHERE job_no = $1 AND item = ANY(ARRAY(SELECT item FROM gone_urls WHERE job_no = $1 ORDER "
+    "BY "
+    "item LIMIT $2))";
+inline constexpr std::string_view kForgetReviews = "DELETE FROM reviews WHERE job_no = ANY($1::bigint[])";
+inline constexpr std::string_view kRemoveRecipes = "DELETE FROM job_recipes WHERE job_no = $1";
+inline constexpr std::string_view kRemoveRowNames = "DELETE FROM job_row_names WHERE job_no = $1";
+inline constexpr std::string_view kRemoveFailures = "DELETE FROM failure_counts WHERE job_no = $1";
+inline constexpr std::string_view kForgetLeaders = "DELETE FROM leaders_due WHERE job_no = $1";
+inline constexpr std::string_view kRemoveAttempts =
+    "DELETE FROM delivery_attempts WHERE event_id = ANY(ARRAY(SELECT event_id FROM events WHERE job_no = $1))";
+inline constexpr std::string_view kRemoveDeliveries =
+    "DELETE FROM deliveries WHERE event_id = ANY(ARRAY(SELECT event_id FROM events WHERE job_no = $1))";
+inline constexpr std::string_view kRemoveEvents = "DELETE FROM events WHERE job_no = $1";
+// What its watermarks may be named by besides has to be looked at.
+inline constexpr std::string_view kIdleMarksOfJob =
+    "INSERT INTO idle_marks AS m (digest, since) SELECT digest, $2::bigint FROM mark_uses WHERE job_no = $1 ORDER BY "
+    "digest "
+    "ON CONFLICT (digest) DO UPDATE SET since = excluded.since";
+// Nothing while its bytes are being removed.
+inline constexpr std::string_view kNoteMark =
+    "INSERT INTO idle_marks AS m (digest, since) VALUES ($1, $2) ON CONFLICT (digest) DO UPDATE SET since = "
+    "excluded.since WHERE m.removing_until <= $2 OR m.removing_until > $3";
+inline constexpr std::string_view kStrandedMarks = "UPDATE idle_marks SET since = $1 WHERE since > $1";
+inline constexpr std::string_view kIdleMarks =
+    "SELECT digest FROM idle_marks WHERE since <= $1 AND (removing_until <= $2 OR removing_until > $3) ORDER BY since "
+    "LIMIT $4 FOR UPDATE SKIP LOCKED";
+inline constexpr std::string_view kMarkInUse =
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM mark_uses WHERE digest = $1) OR EXISTS (SELECT 1 FROM recipes WHERE "
+    "strpos(recipe, $1) > 0)";
+inline constexpr std::string_view kLeaseMark = "UPDATE idle_marks SET removing_until = $2 WHERE digest = $1";
+inline constexpr std::string_view kForgetMark = "DELETE FROM idle_marks WHERE digest = $1";
+inline constexpr std::string_view kRemoveMarkUses = "DELETE FROM mark_uses WHERE job_no = $1";
+inline constexpr std::string_view kForgetRemoval = "DELETE FROM removals WHERE job_no = $1";
+inline constexpr std::string_view kRemoveJob = "DELETE FROM jobs WHERE job_no = $1";
+
 // --- Reading ---
 inline constexpr std::string_view kJobsBefore =
-    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no < $1 ORDER BY job_no DESC LIMIT $2";
+    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no < $1 AND state <> 'deleting' ORDER BY job_no DESC LIMIT $2";
 inline constexpr std::string_view kJobsInStateBefore =
     "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE state = $3 AND job_no < $1 ORDER BY job_no DESC LIMIT $2";
-inline constexpr std::string_view kCountJobs = "SELECT count(*) FROM jobs";
+inline constexpr std::string_view kCountJobs =
+    "SELECT (SELECT count(*) FROM jobs) - (SELECT count(*) FROM jobs WHERE state = 'deleting')";
 inline constexpr std::string_view kCountJobsInState = "SELECT count(*) FROM jobs WHERE state = $1";
 inline constexpr std::string_view kUnfinishedIngests =
-    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE state = 'ingesting' AND ingest_by = $1 ORDER BY job_no";
+    "SELECT " PIXMILL_JOB_COLUMNS
+    " FROM jobs WHERE job_no = ANY(ARRAY(SELECT job_no FROM ingests)) AND ingest_by = $1 ORDER BY job_no";
 inline constexpr std::string_view kItemRange =
     "SELECT " PIXMILL_ITEM_COLUMNS " FROM items WHERE job_no = $1 AND item BETWEEN $2 AND $3 ORDER BY item";
 inline constexpr std::string_view kItemsAmong =
@@ -362,7 +455,7 @@ inline constexpr std::string_view kResend =
     "UPDATE deliveries SET state = 'pending', due_at = $2, token = token + 1 WHERE event_id = $1";
 inline constexpr std::string_view kDeliveriesOfJob =
     "SELECT d.event_id, e.type, d.url, d.state, d.due_at FROM jobs AS j JOIN events AS e ON e.job_no = j.job_no "
-    "JOIN deliveries AS d ON d.event_id = e.event_id WHERE j.id = $1 ORDER BY e.event_no";
+    "JOIN deliveries AS d ON d.event_id = e.event_id WHERE j.id = $1 AND j.state <> 'deleting' ORDER BY e.event_no";
 inline constexpr std::string_view kAttemptsOfDelivery =
     "SELECT attempt, at, http_status, error, elapsed_ms FROM delivery_attempts WHERE event_id = $1 ORDER BY attempt";
 inline constexpr std::string_view kSetting = "SELECT value FROM settings WHERE name = $1";

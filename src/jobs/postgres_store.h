@@ -25,8 +25,8 @@ struct PostgresOptions {
   // 32 bytes; seals jobs' headers; the same for every process on one database. "" for commands that seal nothing.
   std::string master_key;
   EventBody event_body;
-  // Names the data folder that this process holds, so that it finds what its predecessor there was doing: tables that
-  // it was reading in (unfinished_ingests() gives those alone) and leases. "" for none.
+  // Names the data folder that this process holds, so that it finds what its predecessor there was doing: tables in its
+  // spool (unfinished_ingests() gives those alone) and leases. "" for none.
   std::string server;
   bool migrate = true;  // otherwise the schema must be right already
   // append_rows answers kTooLarge above.

@@ -126,6 +126,30 @@ TEST_F(PostgresProcesses, OnlyTheServerThatHasTheTableGoesOnWithIt) {
   EXPECT_EQ(claimed(*second.jobs), 3u) << "its pictures are everybody's";
 }
 
+TEST_F(PostgresProcesses, AnyServerTakesASharedTableOver) {
+  auto first = must_open(postgres_options("server-1"));
+  auto second = must_open(postgres_options("server-2"));
+  NewJob job;
+  job.id = JobId{Uuid::random()};
+  job.source_path = "shared:1/a.csv";
+  job.ingest_lease = seconds(30);
+  const auto shared = job.id;
+  ASSERT_TRUE(run(first.jobs->create_job(std::move(job))).has_value());
+  make_job(*first.jobs, 1);  // in its own spool
+  EXPECT_TRUE(run(second.jobs->claim_ingests(10, seconds(30)))->empty());
+  clock_.advance(seconds(31));
+  const auto taken = run(second.jobs->claim_ingests(10, seconds(30)));
+  ASSERT_EQ(taken->size(), 1u);
+  EXPECT_EQ(taken->front().job.id, shared);
+  // Its start gives back what the server before it on the same folder held, and nobody else's.
+  first = {};
+  first = must_open(postgres_options("server-1"));
+  EXPECT_EQ(run(first.jobs->claim_ingests(10, seconds(30)))->size(), 1u);
+  second = {};
+  second = must_open(postgres_options("server-2"));
+  EXPECT_EQ(run(second.jobs->claim_ingests(10, seconds(30)))->size(), 1u);
+}
+
 TEST_F(PostgresProcesses, TwoThatReadTheSameTableDoNotDoubleIt) {
   auto first = must_open(postgres_options("server-1"));
   auto second = must_open(postgres_options("server-1"));

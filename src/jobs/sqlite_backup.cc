@@ -12,8 +12,14 @@ namespace pixmill::jobs {
 namespace {
 
 constexpr std::string_view kReadFiles = "SELECT key, bytes FROM outputs";
-constexpr std::string_view kReadTables = "SELECT source_path FROM jobs WHERE state = 'ingesting' AND source_path <> ''";
-constexpr std::string_view kMoveTable = "UPDATE jobs SET source_path = ? WHERE state = 'ingesting' AND source_path = ?";
+constexpr std::string_view kReadVersion = "PRAGMA user_version";
+constexpr std::int64_t kFirstVersionWithIngests = 6;
+constexpr std::string_view kReadTables =
+    "SELECT source_path FROM jobs WHERE (state = 'ingesting' OR job_no IN (SELECT job_no FROM ingests)) AND "
+    "source_path <> ''";
+constexpr std::string_view kReadTablesBefore =
+    "SELECT source_path FROM jobs WHERE state = 'ingesting' AND source_path <> ''";
+constexpr std::string_view kMoveTable = "UPDATE jobs SET source_path = ? WHERE source_path = ?";
 
 Result<db::Database> open_existing(const std::string& path, db::OpenMode mode) {
   std::error_code error;
@@ -24,7 +30,11 @@ Result<db::Database> open_existing(const std::string& path, db::OpenMode mode) {
 }
 
 Result<std::vector<std::string>> read_tables(db::Database& database) {
-  auto& tables = database.prepare(kReadTables);
+  auto& version = database.prepare(kReadVersion);
+  PIXMILL_TRY([[maybe_unused]] const bool has_one, version.step());
+  const bool has_ingests = version.integer(0) >= kFirstVersionWithIngests;
+  version.reset();
+  auto& tables = database.prepare(has_ingests ? kReadTables : kReadTablesBefore);
   std::vector<std::string> paths;
   while (true) {
     PIXMILL_TRY(const bool row, tables.step());

@@ -67,7 +67,8 @@ inline constexpr std::string_view kEventsWithoutDelivery =
 inline constexpr std::string_view kEarlyEvents =
     "SELECT j.job_no, j.id, e.generation, e.type FROM jobs AS j CROSS JOIN events AS e INDEXED BY events_one_end ON "
     "e.job_no = j.job_no AND e.generation >= j.generation WHERE j.job_no BETWEEN ?1 AND ?2 AND ?3 > 0 AND "
-    "e.terminal = 1 AND (e.generation > j.generation OR j.state NOT IN " PIXMILL_ENDED_STATES ") LIMIT 100";
+    "e.terminal = 1 AND j.state <> 'deleting' AND (e.generation > j.generation OR j.state NOT "
+    "IN " PIXMILL_ENDED_STATES ") LIMIT 100";
 
 // --- Of job ?1: items, or rows, ?2 to ?3 ---
 inline constexpr std::string_view kMissingOutputs =

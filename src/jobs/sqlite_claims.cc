@@ -255,7 +255,9 @@ Result<std::vector<ClaimedItem>> Writer::start() {
     Finished finished;
     std::uint64_t given_back = 0;
     PIXMILL_RETURN_IF_ERROR(give_back_all(leases, 0, finished, given_back));
-    // Whoever was sending these is dead too: they are due now, not when its lease would have ended.
+    // Whoever had these under way is dead too: they are due now, not when its leases would have ended.
+    PIXMILL_RETURN_IF_ERROR(database_.execute("UPDATE ingests SET leased_until = 0"));
+    PIXMILL_RETURN_IF_ERROR(database_.execute("UPDATE removals SET due_at = 0"));
     PIXMILL_RETURN_IF_ERROR(database_.execute("UPDATE deliveries SET due_at = 0 WHERE state = 'leased'"));
     return interrupted;
   });

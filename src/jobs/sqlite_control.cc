@@ -18,19 +18,53 @@ Result<std::int64_t> Writer::cancel_pending(std::int64_t job_no) {
 Result<Job> Writer::cancel(const JobId& id) {
   return transact(Durability::kDurable, [&]() -> Result<Job> {
     PIXMILL_TRY(auto stored, load_job(database_, id));
-    if (is_terminal(stored.job.state)) return stored.job;
-    const auto job_no = stored.job_no;
-    PIXMILL_TRY([[maybe_unused]] const auto set,
-                run(database_.prepare(kSetState).bind(job_no).bind(to_text(JobState::kCancelling))));
-    PIXMILL_TRY([[maybe_unused]] const auto forgotten, run(database_.prepare(kForgetReopening).bind(job_no)));
-    PIXMILL_TRY([[maybe_unused]] const auto woken_no_more, run(database_.prepare(kForgetLeaders).bind(job_no)));
-    memories_.forget(job_no);
-    PIXMILL_TRY([[maybe_unused]] const auto cancelled, cancel_pending(job_no));
-    Finished finished;
-    PIXMILL_RETURN_IF_ERROR(end_if_done(job_no, finished));
-    PIXMILL_TRY(auto after, load_job(database_, job_no));
-    return std::move(after.job);
+    return cancel_now(std::move(stored));
   });
+}
+
+Result<Job> Writer::cancel_now(StoredJob stored) {
+  if (is_terminal(stored.job.state)) return std::move(stored.job);
+  const auto job_no = stored.job_no;
+  PIXMILL_TRY([[maybe_unused]] const auto set,
+              run(database_.prepare(kSetState).bind(job_no).bind(to_text(JobState::kCancelling))));
+  PIXMILL_TRY([[maybe_unused]] const auto forgotten, run(database_.prepare(kForgetReopening).bind(job_no)));
+  PIXMILL_TRY([[maybe_unused]] const auto woken_no_more, run(database_.prepare(kForgetLeaders).bind(job_no)));
+  PIXMILL_RETURN_IF_ERROR(forget_ingest(job_no));
+  PIXMILL_TRY([[maybe_unused]] const auto cancelled, cancel_pending(job_no));
+  Finished finished;
+  PIXMILL_RETURN_IF_ERROR(end_if_done(job_no, finished));
+  PIXMILL_TRY(auto after, load_job(database_, job_no));
+  return std::move(after.job);
+}
+
+Result<void> Writer::forget_ingest(std::int64_t job_no) {
+  memories_.forget(job_no);
+  PIXMILL_TRY([[maybe_unused]] const auto forgotten, run(database_.prepare(kForgetIngest).bind(job_no)));
+  return {};
+}
+
+Result<Job> Writer::pause(const JobId& id) {
+  return transact(Durability::kDurable, [&]() -> Result<Job> {
+    PIXMILL_TRY(auto stored, load_job(database_, id));
+    const auto state = paused_state(stored.job);
+    return set_state(std::move(stored), state);
+  });
+}
+
+Result<Job> Writer::resume(const JobId& id) {
+  return transact(Durability::kDurable, [&]() -> Result<Job> {
+    PIXMILL_TRY(auto stored, load_job(database_, id));
+    const auto state = resumed_state(stored.job);
+    return set_state(std::move(stored), state);
+  });
+}
+
+Result<Job> Writer::set_state(StoredJob stored, Result<JobState> state) {
+  if (!state) return std::unexpected(std::move(state).error());
+  stored.job.state = *state;
+  PIXMILL_TRY([[maybe_unused]] const auto set,
+              run(database_.prepare(kSetState).bind(stored.job_no).bind(to_text(*state))));
+  return std::move(stored.job);
 }
 
 Result<Job> Writer::job(const JobId& id) {

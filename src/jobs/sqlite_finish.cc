@@ -183,7 +183,7 @@ Result<void> Writer::count(std::int64_t job_no, const CounterChange& change) {
 Result<void> Writer::end_if_done(std::int64_t job_no, Finished& finished) {
   PIXMILL_TRY(auto stored, load_job(database_, job_no));
   auto& job = stored.job;
-  if (is_terminal(job.state) || job.state == JobState::kIngesting || job.remaining > 0) return {};
+  if (is_terminal(job.state) || job.is_being_read || job.remaining > 0) return {};
   auto& reopening = database_.prepare(kReopening).bind(job_no);
   PIXMILL_TRY(const bool is_reopening, step(reopening));
   reopening.reset();

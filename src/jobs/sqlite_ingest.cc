@@ -5,9 +5,10 @@ namespace pixmill::jobs::sqlite {
 
 Result<void> Writer::create_job(const NewJob& job) {
   return transact(Durability::kDurable, [&]() -> Result<void> {
-    const auto existing = job_number(database_, job.id);
-    if (existing) return fail(ErrorCode::kConflict, "A job with this id exists.");
-    if (existing.error().code != ErrorCode::kNotFound) return std::unexpected(existing.error());
+    auto& existing = database_.prepare(kIsTaken).bind(job.id.text());
+    PIXMILL_TRY(const bool is_taken, step(existing));
+    existing.reset();
+    if (is_taken) return fail(ErrorCode::kConflict, "A job with this id exists.");
     auto& statement = database_.prepare(kInsertJob);
     statement.bind(job.id.text()).bind(to_text(job.origin)).bind(std::int64_t{job.priority});
     statement.bind(job.name).bind(job.recipe).bind(job.webhook_url);
@@ -21,9 +22,14 @@ Result<void> Writer::create_job(const NewJob& job) {
     statement.bind(job.recipe_name).bind(std::int64_t{job.overrides});
     statement.bind(job.since ? job.since->text() : std::string()).bind(job.since_folder).bind(job.since_files);
     statement.bind(job.results_at);
+    statement.bind(job.keep ? std::optional(std::int64_t{job.keep->count()}) : std::nullopt);
     PIXMILL_TRY([[maybe_unused]] const auto changed, run(statement));
     PIXMILL_TRY(const auto job_no, job_number(database_, job.id));
+    PIXMILL_TRY([[maybe_unused]] const auto begun,
+                run(database_.prepare(kInsertIngest).bind(job_no).bind(now_ms() + job.ingest_lease.count()).bind("")));
+    PIXMILL_RETURN_IF_ERROR(note_marks(job_no, job.recipe));
     for (const auto& [written, recipe] : job.row_names) {
+      PIXMILL_RETURN_IF_ERROR(note_marks(job_no, recipe.text));
       auto& name = database_.prepare(kInsertRowName).bind(job_no).bind(written).bind(recipe.text).bind(recipe.name);
       PIXMILL_TRY([[maybe_unused]] const auto inserted, run(name));
     }
@@ -31,14 +37,26 @@ Result<void> Writer::create_job(const NewJob& job) {
   });
 }
 
-Result<StoredJob> Writer::ingesting_job(const JobId& id) {
-  PIXMILL_TRY(auto stored, load_job(database_, id));
-  PIXMILL_RETURN_IF_ERROR(check_ingesting(stored.job.state));
+Result<void> Writer::note_marks(std::int64_t job_no, std::string_view recipe) {
+  for (const auto& digest : uploads_named_in(recipe)) {
+    PIXMILL_TRY([[maybe_unused]] const auto noted, run(database_.prepare(kInsertMarkUse).bind(digest).bind(job_no)));
+  }
+  return {};
+}
+
+Result<StoredJob> Writer::ingesting_job(const IngestLease& lease) {
+  PIXMILL_TRY(auto stored, load_job(database_, lease.job));
+  PIXMILL_RETURN_IF_ERROR(check_ingesting(stored.job));
+  auto& held = database_.prepare(kIngestToken).bind(stored.job_no);
+  PIXMILL_TRY([[maybe_unused]] const bool found, step(held));
+  const auto token = held.integer(0);
+  held.reset();
+  if (token != lease.token) return read_by_another();
   return stored;
 }
 
-Result<bool> Writer::remember_names(const JobId& id) {
-  PIXMILL_TRY(const auto stored, ingesting_job(id));
+Result<bool> Writer::remember_names(const IngestLease& lease) {
+  PIXMILL_TRY(const auto stored, ingesting_job(lease));
   auto& memory = memories_.of(stored.job_no);
   PIXMILL_TRY(const bool more_of_earlier, remember_earlier(stored, memory));
   if (more_of_earlier) return true;
@@ -57,22 +75,22 @@ Result<bool> Writer::remember_names(const JobId& id) {
   }
 }
 
-Result<std::size_t> Writer::append_rows(const JobId& id, const std::vector<std::string>& columns,
+Result<std::size_t> Writer::append_rows(const IngestLease& lease, const std::vector<std::string>& columns,
                                         const std::vector<NewRow>& rows, std::size_t from) {
   PIXMILL_RETURN_IF_ERROR(check_chunk(rows));
-  auto next = transact(Durability::kProgress, [&] { return append_now(id, columns, rows, from); });
+  auto next = transact(Durability::kProgress, [&] { return append_now(lease, columns, rows, from); });
   if (!next) {
     // What was remembered of rows that were rolled back must be forgotten with them.
-    const auto job_no = job_number(database_, id);
+    const auto job_no = job_number(database_, lease.job);
     if (job_no) memories_.forget(*job_no);
     if (!job_no && job_no.error().code != ErrorCode::kNotFound) memories_.clear();
   }
   return next;
 }
 
-Result<std::size_t> Writer::append_now(const JobId& id, const std::vector<std::string>& columns,
+Result<std::size_t> Writer::append_now(const IngestLease& lease, const std::vector<std::string>& columns,
                                        const std::vector<NewRow>& rows, std::size_t from) {
-  PIXMILL_TRY(const auto stored, ingesting_job(id));
+  PIXMILL_TRY(const auto stored, ingesting_job(lease));
   auto& memory = memories_.of(stored.job_no);
   if (!remembers_all(memory, stored.job)) return from;  // pushed out by other jobs since remember_names()
   PIXMILL_TRY(auto earlier, earlier_job(stored.job));
@@ -153,6 +171,7 @@ Result<std::optional<std::int64_t>> Writer::recipe_number(std::int64_t job_no, I
   }
   auto& statement = database_.prepare(kInsertRecipe).bind(job_no).bind(entry->second);
   PIXMILL_TRY([[maybe_unused]] const auto inserted, run(statement.bind(row.recipe->text).bind(row.recipe->name)));
+  PIXMILL_RETURN_IF_ERROR(note_marks(job_no, row.recipe->text));
   return entry->second;
 }
 
@@ -190,12 +209,53 @@ Result<void> Writer::insert_item(std::int64_t job_no, IngestMemory& memory, cons
   return {};
 }
 
-Result<void> Writer::finish_ingest(const JobId& id) {
+Result<std::vector<TakenIngest>> Writer::claim_ingests(std::uint32_t limit, milliseconds lease) {
+  return transact(Durability::kProgress, [&]() -> Result<std::vector<TakenIngest>> {
+    const auto now = now_ms();
+    std::vector<std::int64_t> idle;
+    PIXMILL_TRY([[maybe_unused]] const auto stranded,
+                run(database_.prepare(kStrandedIngests).bind(now + kStrandedAfter.count())));
+    auto& row = database_.prepare(kIdleIngests).bind(now).bind(std::int64_t{limit});
+    while (true) {
+      PIXMILL_TRY(const bool found, step(row));
+      if (!found) break;
+      idle.push_back(row.integer(0));
+    }
+    std::vector<TakenIngest> taken;
+    for (const auto job_no : idle) {
+      auto& leased = database_.prepare(kLeaseIngest).bind(job_no).bind(now + lease.count());
+      PIXMILL_TRY([[maybe_unused]] const bool found, step(leased));
+      const auto token = leased.integer(0);
+      leased.reset();
+      PIXMILL_TRY(auto stored, load_job(database_, job_no));
+      const JobId id = stored.job.id;
+      taken.push_back({.job = std::move(stored.job), .lease = {id, token}});
+    }
+    return taken;
+  });
+}
+
+Result<std::vector<IngestLease>> Writer::renew_ingests(const std::vector<IngestLease>& leases, milliseconds lease) {
+  return transact(Durability::kProgress, [&]() -> Result<std::vector<IngestLease>> {
+    std::vector<IngestLease> lost;
+    for (const auto& held : leases) {
+      PIXMILL_TRY(
+          const auto renewed,
+          run(database_.prepare(kRenewIngest).bind(held.job.text()).bind(held.token).bind(now_ms() + lease.count())));
+      if (renewed == 0) lost.push_back(held);
+    }
+    return lost;
+  });
+}
+
+Result<void> Writer::finish_ingest(const IngestLease& lease) {
   return transact(Durability::kDurable, [&]() -> Result<void> {
-    PIXMILL_TRY(const auto stored, ingesting_job(id));
-    PIXMILL_TRY([[maybe_unused]] const auto set,
-                run(database_.prepare(kSetState).bind(stored.job_no).bind(to_text(JobState::kRunning))));
-    memories_.forget(stored.job_no);
+    PIXMILL_TRY(const auto stored, ingesting_job(lease));
+    if (stored.job.state == JobState::kIngesting) {
+      PIXMILL_TRY([[maybe_unused]] const auto set,
+                  run(database_.prepare(kSetState).bind(stored.job_no).bind(to_text(JobState::kRunning))));
+    }
+    PIXMILL_RETURN_IF_ERROR(forget_ingest(stored.job_no));
     Finished finished;
     return end_if_done(stored.job_no, finished);
   });
@@ -203,14 +263,14 @@ Result<void> Writer::finish_ingest(const JobId& id) {
 
 // Pictures of the readable part may be under way: the job goes through `cancelling`, and ends as rejected because it
 // carries an error.
-Result<void> Writer::reject_job(const JobId& id, const Error& why) {
+Result<void> Writer::reject_job(const IngestLease& lease, const Error& why) {
   return transact(Durability::kDurable, [&]() -> Result<void> {
-    PIXMILL_TRY(const auto stored, ingesting_job(id));
+    PIXMILL_TRY(const auto stored, ingesting_job(lease));
     PIXMILL_TRY([[maybe_unused]] const auto noted, run(database_.prepare(kNoteRejection)
                                                            .bind(stored.job_no)
                                                            .bind(code_text(why))
                                                            .bind(bounded(why.message, kErrorMessageBytesMax))));
-    memories_.forget(stored.job_no);
+    PIXMILL_RETURN_IF_ERROR(forget_ingest(stored.job_no));
     PIXMILL_TRY([[maybe_unused]] const auto cancelled, cancel_pending(stored.job_no));
     Finished finished;
     return end_if_done(stored.job_no, finished);

@@ -91,9 +91,9 @@ Result<std::optional<std::int64_t>> Writer::match_earlier(EarlierJob& earlier, I
   return has_result ? static_cast<std::int64_t>(match.result) : kKnownWithoutResult;
 }
 
-Result<GoneStep> Writer::note_gone(const JobId& id) {
+Result<GoneStep> Writer::note_gone(const IngestLease& lease) {
   auto done = transact(Durability::kProgress, [&]() -> Result<GoneStep> {
-    PIXMILL_TRY(const auto stored, ingesting_job(id));
+    PIXMILL_TRY(const auto stored, ingesting_job(lease));
     if (!stored.job.since) return GoneStep::kDone;
     auto& memory = memories_.of(stored.job_no);
     if (!remembers_all(memory, stored.job)) return GoneStep::kForgotten;

@@ -10,20 +10,39 @@
 namespace pixmill::jobs::sqlite {
 
 // --- A job by itself ---
-inline constexpr std::string_view kJobNumber = "SELECT job_no FROM jobs WHERE id = ?1";
-inline constexpr std::string_view kJobById = "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE id = ?1";
+inline constexpr std::string_view kJobNumber = "SELECT job_no FROM jobs WHERE id = ?1 AND state <> 'deleting'";
+inline constexpr std::string_view kJobById =
+    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE id = ?1 AND state <> 'deleting'";
+inline constexpr std::string_view kIsTaken = "SELECT 1 FROM jobs WHERE id = ?1";
 inline constexpr std::string_view kJobByNumber = "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no = ?1";
-inline constexpr std::string_view kJobByDigest = "SELECT " PIXMILL_JOB_COLUMNS
-                                                 " FROM jobs INDEXED BY jobs_by_digest WHERE source_digest = ?1 AND "
-                                                 "source_digest <> '' ORDER BY job_no DESC LIMIT 1";
+inline constexpr std::string_view kJobByDigest =
+    "SELECT " PIXMILL_JOB_COLUMNS
+    " FROM jobs INDEXED BY jobs_by_digest WHERE source_digest = ?1 AND "
+    "source_digest <> '' AND state <> 'deleting' ORDER BY job_no DESC LIMIT 1";
 inline constexpr std::string_view kLastTurn = "SELECT COALESCE(MAX(turn), 0) FROM jobs";
 
 // --- Ingest ---
 inline constexpr std::string_view kInsertJob =
     "INSERT INTO jobs (id, state, origin, priority, name, recipe, webhook_url, headers, name_template, blob_prefix, "
     "source_path, source_digest, url_column, invalid_rows, created_at, recipe_name, overrides, since, since_folder, "
-    "since_files, results_at) "
-    "VALUES (?1, 'ingesting', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+    "since_files, results_at, keep_ms) "
+    "VALUES (?1, 'ingesting', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, "
+    "?21)";
+inline constexpr std::string_view kInsertIngest =
+    "INSERT INTO ingests (job_no, token, leased_until, leased_by) VALUES (?1, 1, ?2, ?3)";
+inline constexpr std::string_view kIngestToken = "SELECT token FROM ingests WHERE job_no = ?1";
+// A lease that ends after ?1 is left from before the clock was put back.
+inline constexpr std::string_view kStrandedIngests =
+    "UPDATE ingests INDEXED BY ingests_until SET leased_until = 0 WHERE leased_until > ?1";
+inline constexpr std::string_view kIdleIngests =
+    "SELECT job_no FROM ingests INDEXED BY ingests_until WHERE leased_until <= ?1 ORDER BY leased_until, job_no LIMIT "
+    "?2";
+inline constexpr std::string_view kLeaseIngest =
+    "UPDATE ingests SET token = token + 1, leased_until = ?2 WHERE job_no = ?1 RETURNING token";
+inline constexpr std::string_view kRenewIngest =
+    "UPDATE ingests SET leased_until = ?3 WHERE job_no = (SELECT job_no FROM jobs WHERE id = ?1) AND token = ?2";
+inline constexpr std::string_view kForgetIngest = "DELETE FROM ingests WHERE job_no = ?1";
+inline constexpr std::string_view kInsertMarkUse = "INSERT OR IGNORE INTO mark_uses (digest, job_no) VALUES (?1, ?2)";
 inline constexpr std::string_view kInsertRowName =
     "INSERT INTO job_row_names (job_no, written, recipe, name) VALUES (?1, ?2, ?3, ?4)";
 inline constexpr std::string_view kRowNames =
@@ -192,17 +211,83 @@ inline constexpr std::string_view kUncountFailure =
     "UPDATE failure_counts SET count = count - 1 WHERE job_no = ?1 AND error_code = ?2";
 inline constexpr std::string_view kForgetNoFailures = "DELETE FROM failure_counts WHERE job_no = ?1 AND count <= 0";
 
+// --- Removal ---
+#define PIXMILL_HAS_OPEN_DELIVERY(job)                                                                            \
+  "EXISTS (SELECT 1 FROM events AS e CROSS JOIN deliveries AS d ON d.event_id = e.event_id WHERE e.job_no = " job \
+  " AND d.state IN ('pending', 'leased'))"
+inline constexpr std::string_view kNoteRemoval =
+    "INSERT INTO removals (job_no, due_at) VALUES (?1, 0) ON CONFLICT (job_no) DO NOTHING";
+// By the server's word, ended at ?1 or before it.
+inline constexpr std::string_view kJobsOver =
+    "SELECT j.job_no FROM jobs AS j INDEXED BY jobs_over WHERE j.keep_ms IS NULL AND j.state IN " PIXMILL_ENDED_STATES
+    " AND j.finished_at <= ?1 AND NOT " PIXMILL_HAS_OPEN_DELIVERY("j.job_no") " ORDER BY j.finished_at LIMIT ?2";
+// By their own.
+inline constexpr std::string_view kJobsOverKept =
+    "SELECT j.job_no FROM jobs AS j INDEXED BY jobs_over_kept WHERE j.keep_ms >= 0 AND j.state IN " PIXMILL_ENDED_STATES
+    " AND j.finished_at + j.keep_ms <= ?1 AND NOT " PIXMILL_HAS_OPEN_DELIVERY(
+        "j.job_no") " ORDER BY j.finished_at + j.keep_ms LIMIT ?2";
+inline constexpr std::string_view kStrandedRemovals =
+    "UPDATE removals INDEXED BY removals_due SET due_at = 0 WHERE due_at > ?1";
+inline constexpr std::string_view kRemovalsDue =
+    "SELECT job_no FROM removals INDEXED BY removals_due WHERE due_at <= ?1 ORDER BY due_at, job_no LIMIT ?2";
+inline constexpr std::string_view kIsToldOf = "SELECT " PIXMILL_HAS_OPEN_DELIVERY("?1");
+inline constexpr std::string_view kPutRemovalOff = "UPDATE removals SET due_at = ?2 WHERE job_no = ?1";
+inline constexpr std::string_view kLeaseRemoval =
+    "UPDATE removals SET token = token + 1, due_at = ?2 WHERE job_no = ?1 RETURNING token";
+inline constexpr std::string_view kRenewRemoval =
+    "UPDATE removals SET due_at = ?3 WHERE job_no = ?1 AND token = ?2 RETURNING after_item, after_row";
+inline constexpr std::string_view kAdvanceRemoval =
+    "UPDATE removals SET after_item = ?2, after_row = ?3 WHERE job_no = ?1";
+inline constexpr std::string_view kRemoveOutputs = "DELETE FROM outputs WHERE job_no = ?1 AND item > ?2 AND item <= ?3";
+inline constexpr std::string_view kRemoveItems = "DELETE FROM items WHERE job_no = ?1 AND item > ?2 AND item <= ?3";
+inline constexpr std::string_view kRemoveRows = "DELETE FROM rows WHERE job_no = ?1 AND row_no > ?2 AND row_no <= ?3";
+inline constexpr std::string_view kRemoveGone =
+    "DELETE FROM gone_urls WHERE job_no = ?1 AND item IN (SELECT item FROM gone_urls WHERE job_no = ?1 ORDER BY item "
+    "LIMIT ?2)";
+inline constexpr std::string_view kForgetReview = "DELETE FROM reviews WHERE job_no = ?1";
+inline constexpr std::string_view kRemoveRecipes = "DELETE FROM job_recipes WHERE job_no = ?1";
+inline constexpr std::string_view kRemoveRowNames = "DELETE FROM job_row_names WHERE job_no = ?1";
+inline constexpr std::string_view kRemoveFailures = "DELETE FROM failure_counts WHERE job_no = ?1";
+inline constexpr std::string_view kRemoveAttempts =
+    "DELETE FROM delivery_attempts WHERE event_id IN (SELECT event_id FROM events WHERE job_no = ?1)";
+inline constexpr std::string_view kRemoveDeliveries =
+    "DELETE FROM deliveries WHERE event_id IN (SELECT event_id FROM events WHERE job_no = ?1)";
+inline constexpr std::string_view kRemoveEvents = "DELETE FROM events WHERE job_no = ?1";
+// What its watermarks may be named by besides has to be looked at.
+inline constexpr std::string_view kIdleMarksOfJob =
+    "INSERT INTO idle_marks (digest, since) SELECT digest, ?2 FROM mark_uses WHERE job_no = ?1 "
+    "ON CONFLICT (digest) DO UPDATE SET since = excluded.since";
+// Nothing while its bytes are being removed.
+inline constexpr std::string_view kNoteMark =
+    "INSERT INTO idle_marks (digest, since) VALUES (?1, ?2) ON CONFLICT (digest) DO UPDATE SET since = excluded.since "
+    "WHERE idle_marks.removing_until <= ?2 OR idle_marks.removing_until > ?3";
+inline constexpr std::string_view kStrandedMarks =
+    "UPDATE idle_marks INDEXED BY idle_marks_since SET since = ?1 WHERE since > ?1";
+inline constexpr std::string_view kIdleMarks =
+    "SELECT digest FROM idle_marks INDEXED BY idle_marks_since WHERE since <= ?1 AND (removing_until <= ?2 OR "
+    "removing_until > ?3) ORDER BY since LIMIT ?4";
+inline constexpr std::string_view kMarkInUse =
+    "SELECT EXISTS (SELECT 1 FROM mark_uses WHERE digest = ?1) OR EXISTS (SELECT 1 FROM recipes WHERE instr(recipe, "
+    "?1) > 0)";
+inline constexpr std::string_view kLeaseMark = "UPDATE idle_marks SET removing_until = ?2 WHERE digest = ?1";
+inline constexpr std::string_view kForgetMark = "DELETE FROM idle_marks WHERE digest = ?1";
+inline constexpr std::string_view kRemoveMarkUses = "DELETE FROM mark_uses WHERE job_no = ?1";
+inline constexpr std::string_view kForgetRemoval = "DELETE FROM removals WHERE job_no = ?1";
+inline constexpr std::string_view kRemoveJob = "DELETE FROM jobs WHERE job_no = ?1";
+
 // --- Reading ---
 inline constexpr std::string_view kJobsBefore =
-    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no < ?1 ORDER BY job_no DESC LIMIT ?2";
+    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no < ?1 AND state <> 'deleting' ORDER BY job_no DESC LIMIT ?2";
 inline constexpr std::string_view kJobsInStateBefore =
     "SELECT " PIXMILL_JOB_COLUMNS
     " FROM jobs INDEXED BY jobs_by_state WHERE state = ?3 AND job_no < ?1 ORDER BY job_no DESC LIMIT ?2";
-inline constexpr std::string_view kCountJobs = "SELECT COUNT(*) FROM jobs";
+inline constexpr std::string_view kCountJobs =
+    "SELECT (SELECT COUNT(*) FROM jobs) - (SELECT COUNT(*) FROM jobs INDEXED BY jobs_by_state WHERE state = "
+    "'deleting')";
 inline constexpr std::string_view kCountJobsInState =
     "SELECT COUNT(*) FROM jobs INDEXED BY jobs_by_state WHERE state = ?1";
 inline constexpr std::string_view kUnfinishedIngests =
-    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs INDEXED BY jobs_by_state WHERE state = 'ingesting' ORDER BY job_no";
+    "SELECT " PIXMILL_JOB_COLUMNS " FROM jobs WHERE job_no IN (SELECT job_no FROM ingests) ORDER BY job_no";
 inline constexpr std::string_view kItemRange =
     "SELECT " PIXMILL_ITEM_COLUMNS " FROM items WHERE job_no = ?1 AND item BETWEEN ?2 AND ?3 ORDER BY item";
 inline constexpr std::string_view kOutputRange = "SELECT " PIXMILL_OUTPUT_COLUMNS
@@ -257,7 +342,8 @@ inline constexpr std::string_view kResend =
     "UPDATE deliveries SET state = 'pending', due_at = ?2, token = token + 1 WHERE event_id = ?1";
 inline constexpr std::string_view kDeliveriesOfJob =
     "SELECT d.event_id, e.type, d.url, d.state, d.due_at FROM jobs AS j CROSS JOIN events AS e ON e.job_no = j.job_no "
-    "CROSS JOIN deliveries AS d ON d.event_id = e.event_id WHERE j.id = ?1 ORDER BY e.event_no";
+    "CROSS JOIN deliveries AS d ON d.event_id = e.event_id WHERE j.id = ?1 AND j.state <> 'deleting' ORDER BY "
+    "e.event_no";
 inline constexpr std::string_view kAttemptsOfDelivery =
     "SELECT attempt, at, http_status, error, elapsed_ms FROM delivery_attempts WHERE event_id = ?1 ORDER BY attempt";
 inline constexpr std::string_view kSetting = "SELECT value FROM settings WHERE name = ?1";

@@ -20,7 +20,8 @@ namespace pixmill::jobs {
   "job_no, id, state, origin, generation, name, recipe, webhook_url, name_template, blob_prefix, source_path, "        \
   "source_digest, url_column, invalid_rows, column_names, row_count, invalid, total, remaining, succeeded, failed,"    \
   " cancelled, bytes_in, bytes_out, error_code, error_message, created_at, started_at, finished_at, leased, headers, " \
-  "recipe_name, overrides, row_recipes, since, since_folder, since_files, results_at, unchanged, changed, gone"
+  "recipe_name, overrides, row_recipes, since, since_folder, since_files, results_at, unchanged, changed, gone, "      \
+  "keep_ms, (SELECT COUNT(*) FROM ingests WHERE ingests.job_no = jobs.job_no)"
 #define PIXMILL_ITEM_COLUMNS                                                                                       \
   "item, row_no, position, url, state, attempts, generation, error_code, error_message, not_before, leased_until," \
   " same_as, bytes_in, fetch_ms, transform_ms, store_ms, finished_at, recipe_no"
@@ -119,6 +120,8 @@ Result<StoredJob> read_job(const Row& row) {
   job.overrides = row.integer(32) != 0;
   job.row_recipes = natural(row, 33);
   PIXMILL_RETURN_IF_ERROR(read_since(row, job));
+  job.is_being_read = row.integer(42) != 0;
+  if (const auto keep_ms = optional_integer<std::int64_t>(row, 41)) job.keep = milliseconds(*keep_ms);
   return stored;
 }
 

@@ -182,15 +182,45 @@ Result<void> check_chunk(const std::vector<NewRow>& rows) {
   return {};
 }
 
-Result<void> check_ingesting(JobState state) {
-  switch (state) {
+Result<void> check_ingesting(const Job& job) {
+  switch (job.state) {
     case JobState::kIngesting:
       return {};
+    case JobState::kPaused:
+      if (job.is_being_read) return {};
+      return fail(ErrorCode::kConflict, "The job takes no more rows.");
     case JobState::kCancelling:
     case JobState::kCancelled:
       return fail(ErrorCode::kCancelled, "The job was cancelled.");
     default:
       return fail(ErrorCode::kConflict, "The job takes no more rows.");
+  }
+}
+
+std::unexpected<Error> read_by_another() {
+  return fail(ErrorCode::kConflict, "Another process reads the table by now.");
+}
+
+Result<JobState> paused_state(const Job& job) {
+  switch (job.state) {
+    case JobState::kIngesting:
+    case JobState::kRunning:
+    case JobState::kPaused:
+      return JobState::kPaused;
+    default:
+      return fail(ErrorCode::kConflict, fmt::format("The job is {}: there is nothing to pause.", to_text(job.state)));
+  }
+}
+
+Result<JobState> resumed_state(const Job& job) {
+  switch (job.state) {
+    case JobState::kIngesting:
+    case JobState::kRunning:
+      return job.state;
+    case JobState::kPaused:
+      return job.is_being_read ? JobState::kIngesting : JobState::kRunning;
+    default:
+      return fail(ErrorCode::kConflict, fmt::format("The job is {}: it is not paused.", to_text(job.state)));
   }
 }
 
@@ -200,6 +230,15 @@ Result<void> check_retryable(JobState state) {
     return fail(ErrorCode::kConflict, fmt::format("The job was {}; that is final.", to_text(state)));
   }
   return {};
+}
+
+std::unexpected<Error> mark_going() {
+  return fail(ErrorCode::kUnavailable, "The watermark is being removed at this moment; try again.");
+}
+
+Result<void> check_removable(JobState state) {
+  if (is_terminal(state)) return {};
+  return fail(ErrorCode::kConflict, fmt::format("The job is {}: it has to be cancelled first.", to_text(state)));
 }
 
 Result<void> check_recipe_room(std::uint64_t count, std::uint64_t bytes, std::uint64_t recipes_max,

@@ -36,6 +36,10 @@ inline constexpr std::uint64_t kItemsPerRowPage = 20'000;   // loaded at once fo
 inline constexpr std::size_t kBytesPerRowPage = 16u << 20;  // of cells
 inline constexpr std::uint32_t kEventRowsMax = 200;
 inline constexpr std::uint64_t kEventItemsMax = 2'000;
+inline constexpr std::int64_t kExpiresPerTransaction = 100;
+inline constexpr std::int64_t kRemovalsLookedAt = 16;  // by one claim: some may still have to wait
+// A job that is to be removed waits for its end, then for its webhooks; it is looked at again after so long.
+inline constexpr milliseconds kRemovalWait = std::chrono::seconds(2);
 inline constexpr std::size_t kErrorMessageBytesMax = 1'000;
 inline constexpr std::size_t kAnswerBytesMax = 8'192;
 // No lease, retry or delivery is set this far ahead: such a time was written before the clock was put back.
@@ -123,10 +127,19 @@ inline constexpr ItemState kStatesWithErrors[] = {ItemState::kPending, ItemState
 [[nodiscard]] Result<std::int64_t> before_of(const JobQuery& query);
 // Ascending rows, not too many. Errors: kInvalidArgument.
 [[nodiscard]] Result<void> check_chunk(const std::vector<NewRow>& rows);
-// Whether a job in this state may be ingested further. Errors: kCancelled, kConflict.
-[[nodiscard]] Result<void> check_ingesting(JobState state);
+// Whether a job may be ingested further. Errors: kCancelled, kConflict.
+[[nodiscard]] Result<void> check_ingesting(const Job& job);
+// kConflict.
+[[nodiscard]] std::unexpected<Error> read_by_another();
+// The state of a job after pausing it, and after going on with it. Errors: kConflict.
+[[nodiscard]] Result<JobState> paused_state(const Job& job);
+[[nodiscard]] Result<JobState> resumed_state(const Job& job);
 // Whether a job may be retried. Errors: kConflict.
 [[nodiscard]] Result<void> check_retryable(JobState state);
+// kUnavailable.
+[[nodiscard]] std::unexpected<Error> mark_going();
+// Whether a job in this state may be removed as it is. Errors: kConflict.
+[[nodiscard]] Result<void> check_removable(JobState state);
 // Whether `text` fits beside so many saved recipes of so many bytes. Errors: kTooLarge.
 [[nodiscard]] Result<void> check_recipe_room(std::uint64_t count, std::uint64_t bytes, std::uint64_t recipes_max,
                                              std::string_view text);

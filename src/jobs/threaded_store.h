@@ -30,13 +30,21 @@ class ThreadedStore final : public JobStore, public Outbox, public RecipeStore, 
   Task<Result<void>> create_job(NewJob job) override {
     return threads_->intake([job = std::move(job)](auto& writer) { return writer.create_job(job); });
   }
-  Task<Result<void>> append_rows(JobId job, std::vector<std::string> columns, std::vector<NewRow> rows) override {
-    auto chunk = std::make_shared<const Chunk>(Chunk{job, std::move(columns), std::move(rows)});
+  Task<Result<void>> append_rows(IngestLease lease, std::vector<std::string> columns,
+                                 std::vector<NewRow> rows) override {
+    auto chunk = std::make_shared<const Chunk>(Chunk{lease, std::move(columns), std::move(rows)});
     return append(std::move(chunk));
   }
-  Task<Result<void>> finish_ingest(JobId job) override { return end_ingest(job); }
-  Task<Result<void>> reject_job(JobId job, Error why) override {
-    return threads_->intake([job, why = std::move(why)](auto& writer) { return writer.reject_job(job, why); });
+  Task<Result<void>> finish_ingest(IngestLease lease) override { return end_ingest(lease); }
+  Task<Result<void>> reject_job(IngestLease lease, Error why) override {
+    return threads_->intake([lease, why = std::move(why)](auto& writer) { return writer.reject_job(lease, why); });
+  }
+  Task<Result<std::vector<TakenIngest>>> claim_ingests(std::uint32_t limit, milliseconds lease) override {
+    return threads_->intake([limit, lease](auto& writer) { return writer.claim_ingests(limit, lease); });
+  }
+  Task<Result<std::vector<IngestLease>>> renew_ingests(std::vector<IngestLease> leases, milliseconds lease) override {
+    return threads_->intake(
+        [leases = std::move(leases), lease](auto& writer) { return writer.renew_ingests(leases, lease); });
   }
 
   Task<Result<Claim>> claim(ClaimRequest request) override {
@@ -59,11 +67,45 @@ class ThreadedStore final : public JobStore, public Outbox, public RecipeStore, 
   Task<Result<Job>> cancel(JobId job) override {
     return threads_->intake([job](auto& writer) { return writer.cancel(job); });
   }
+  Task<Result<Job>> pause(JobId job) override {
+    return threads_->intake([job](auto& writer) { return writer.pause(job); });
+  }
+  Task<Result<Job>> resume(JobId job) override {
+    return threads_->intake([job](auto& writer) { return writer.resume(job); });
+  }
   Task<Result<Job>> retry(JobId job, RetryFilter filter) override { return reopen(job, std::move(filter)); }
 
   Task<Result<void>> replace_headers(JobId job, std::vector<OriginHeader> headers) override {
     return threads_->intake(
         [job, headers = std::move(headers)](auto& writer) { return writer.replace_headers(job, headers); });
+  }
+
+  Task<Result<Job>> remove_job(JobId job, CancelFirst cancel) override {
+    return threads_->intake([job, cancel](auto& writer) { return writer.remove_job(job, cancel); });
+  }
+  Task<Result<std::uint64_t>> expire_jobs(std::optional<milliseconds> keep) override {
+    return threads_->intake([keep](auto& writer) { return writer.expire_jobs(keep); });
+  }
+  Task<Result<std::optional<Removal>>> claim_removal(milliseconds lease) override {
+    return threads_->intake([lease](auto& writer) { return writer.claim_removal(lease); });
+  }
+  Task<Result<bool>> renew_removal(Removal removal, milliseconds lease) override {
+    return threads_->intake(
+        [removal = std::move(removal), lease](auto& writer) { return writer.renew_removal(removal, lease); });
+  }
+  Task<Result<RemovalStep>> remove_slice(Removal removal, milliseconds lease) override {
+    return threads_->intake(
+        [removal = std::move(removal), lease](auto& writer) { return writer.remove_slice(removal, lease); });
+  }
+
+  Task<Result<void>> note_mark(std::string digest) override {
+    return threads_->intake([digest = std::move(digest)](auto& writer) { return writer.note_mark(digest); });
+  }
+  Task<Result<std::optional<std::string>>> claim_idle_mark(milliseconds idle, milliseconds lease) override {
+    return threads_->intake([idle, lease](auto& writer) { return writer.claim_idle_mark(idle, lease); });
+  }
+  Task<Result<void>> forget_mark(std::string digest) override {
+    return threads_->intake([digest = std::move(digest)](auto& writer) { return writer.forget_mark(digest); });
   }
 
   Task<Result<Job>> job(JobId job) override {
@@ -184,7 +226,7 @@ class ThreadedStore final : public JobStore, public Outbox, public RecipeStore, 
 
  private:
   struct Chunk {
-    JobId job;
+    IngestLease lease;
     std::vector<std::string> columns;
     std::vector<NewRow> rows;
   };
@@ -193,31 +235,31 @@ class ThreadedStore final : public JobStore, public Outbox, public RecipeStore, 
   Task<Result<void>> append(std::shared_ptr<const Chunk> chunk) {
     std::size_t at = 0;
     do {
-      PIXMILL_CO_RETURN_IF_ERROR(co_await remember(chunk->job));
+      PIXMILL_CO_RETURN_IF_ERROR(co_await remember(chunk->lease));
       auto some = threads_->intake(
-          [chunk, at](auto& writer) { return writer.append_rows(chunk->job, chunk->columns, chunk->rows, at); });
+          [chunk, at](auto& writer) { return writer.append_rows(chunk->lease, chunk->columns, chunk->rows, at); });
       PIXMILL_CO_TRY(at, co_await std::move(some));
     } while (at < chunk->rows.size());
     co_return Result<void>();
   }
 
-  Task<Result<void>> remember(JobId job) {
+  Task<Result<void>> remember(IngestLease lease) {
     bool more_names = true;
     while (more_names) {
-      auto slice = threads_->intake([job](auto& writer) { return writer.remember_names(job); });
+      auto slice = threads_->intake([lease](auto& writer) { return writer.remember_names(lease); });
       PIXMILL_CO_TRY(more_names, co_await std::move(slice));
     }
     co_return Result<void>();
   }
 
-  Task<Result<void>> end_ingest(JobId job) {
+  Task<Result<void>> end_ingest(IngestLease lease) {
     auto gone = GoneStep::kMore;
     while (gone != GoneStep::kDone) {
-      auto step = threads_->intake([job](auto& writer) { return writer.note_gone(job); });
+      auto step = threads_->intake([lease](auto& writer) { return writer.note_gone(lease); });
       PIXMILL_CO_TRY(gone, co_await std::move(step));
-      if (gone == GoneStep::kForgotten) PIXMILL_CO_RETURN_IF_ERROR(co_await remember(job));
+      if (gone == GoneStep::kForgotten) PIXMILL_CO_RETURN_IF_ERROR(co_await remember(lease));
     }
-    auto finish = threads_->intake([job](auto& writer) { return writer.finish_ingest(job); });
+    auto finish = threads_->intake([lease](auto& writer) { return writer.finish_ingest(lease); });
     co_return co_await std::move(finish);
   }
 

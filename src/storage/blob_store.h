@@ -53,6 +53,10 @@ class BlobStore {
   // Keys that begin with `prefix`, in byte order, after `after`, at most `limit`.
   [[nodiscard]] virtual Task<Result<std::vector<BlobInfo>>> list(std::string prefix, std::string after,
                                                                  std::size_t limit) = 0;
+  // Removes blobs whose keys begin with `prefix`, which is a key and a '/', and folders that become empty by it; at
+  // most `limit` of them, and how many. 0: there are none. What comes meanwhile may stay. Errors: kInvalidArgument for
+  // a bad prefix, kStoreFailed, kUnavailable.
+  [[nodiscard]] virtual Task<Result<std::uint64_t>> remove_below(std::string prefix, std::size_t limit);
   // The file behind a key for this machine's HTTP server; nullopt where the store is not a file system.
   [[nodiscard]] virtual std::optional<std::string> local_path(std::string_view key) const = 0;
   // An address that gives the bytes to whoever asks in the next minutes; nullopt where the store has none.

@@ -97,6 +97,12 @@ bool is_folder(int folder, const std::string& name, unsigned char type) {
   return ::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool is_file(int folder, const std::string& name, unsigned char type) {
+  if (type != DT_UNKNOWN) return type == DT_REG;
+  struct stat info {};
+  return ::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode);
+}
+
 // A temporary file belongs to a living process while its lock is held; a killed one's is free.
 void remove_if_abandoned(int folder, const std::string& name) {
   const Descriptor file(::openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
@@ -252,6 +258,13 @@ class LocalStore final : public BlobStore {
         });
   }
 
+  Task<Result<std::uint64_t>> remove_below(std::string prefix, std::size_t limit) override {
+    return on_a_thread([this, prefix = std::move(prefix), limit]() -> Result<std::uint64_t> {
+      PIXMILL_RETURN_IF_ERROR(check_folder_key(prefix));
+      return remove_folder(prefix.substr(0, prefix.size() - 1), limit);
+    });
+  }
+
   std::optional<std::string> local_path(std::string_view key) const override {
     if (!check_file_key(key)) return std::nullopt;
     // A link that somebody put inside the folder must not be served: whoever opens the path would follow it.
@@ -376,6 +389,50 @@ class LocalStore final : public BlobStore {
       return failed(errno, "Removing a stored file");
     }
     return {};
+  }
+
+  Result<std::uint64_t> remove_folder(const std::string& path, std::uint64_t limit) const {
+    PIXMILL_RETURN_IF_ERROR(check_file_key(path));
+    const auto parts = split_key(path);
+    const Descriptor parent(open_below(root_.get(), parts.folder, O_RDONLY | O_DIRECTORY));
+    const Descriptor folder(open_below(root_.get(), path, O_RDONLY | O_DIRECTORY));
+    const bool missing = errno == ENOENT || errno == ENOTDIR;
+    if ((!parent.is_open() || !folder.is_open()) && missing) return 0;
+    if (!parent.is_open() || !folder.is_open()) return failed(errno, "Opening an output folder");
+    std::uint64_t left = limit;
+    if (const int why = empty_folder(folder.get(), left)) return failed(why, "Removing stored files");
+    // What is not ours keeps its folder.
+    if (left > 0) ::unlinkat(parent.get(), parts.name.c_str(), AT_REMOVEDIR);
+    return limit - left;
+  }
+
+  // Removes at most `left` files, counting down, and the folders that are empty then. Returns 0 or errno.
+  static int empty_folder(int folder, std::uint64_t& left) {
+    std::vector<std::string> files;
+    std::vector<std::string> folders;
+    const int why = for_each_entry(folder, [&](std::string_view name, unsigned char type) {
+      std::string entry(name);
+      if (is_temporary(name)) {
+        remove_if_abandoned(folder, entry);
+      } else if (is_folder(folder, entry, type)) {
+        folders.push_back(std::move(entry));
+      } else if (files.size() < left && is_file(folder, entry, type)) {
+        files.push_back(std::move(entry));
+      }
+    });
+    if (why != 0) return why == ENOENT ? 0 : why;
+    for (const auto& name : files) {
+      if (::unlinkat(folder, name.c_str(), 0) != 0 && errno != ENOENT) return errno;
+      --left;
+    }
+    for (const auto& name : folders) {
+      if (left == 0) return 0;
+      const Descriptor below(::openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      if (!below.is_open()) continue;  // gone meanwhile, or nothing that we made
+      if (const int inner = empty_folder(below.get(), left)) return inner;
+      if (left > 0) ::unlinkat(folder, name.c_str(), AT_REMOVEDIR);
+    }
+    return 0;
   }
 
   // Depth first in the byte order of whole keys: a folder sorts as its name and '/'. Returns 0 or errno.

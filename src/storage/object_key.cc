@@ -20,4 +20,9 @@ Result<void> check_key(std::string_view key) {
   return {};
 }
 
+Result<void> check_folder_key(std::string_view prefix) {
+  if (!prefix.ends_with('/')) return refused_key("is not a folder's: it does not end with a slash");
+  return check_key(prefix.substr(0, prefix.size() - 1));
+}
+
 }  // namespace pixmill::storage

@@ -3,6 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <chrono>
+#include <exception>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -11,6 +16,7 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/wakeup.h"
 #include "storage/object_key.h"
 #include "storage/s3_xml.h"
 #include "storage/take_over.h"
@@ -23,7 +29,9 @@ constexpr std::size_t kPageMax = 1'000;
 constexpr int kEmptyPagesMax = 100;  // of a listing that goes on without saying anything
 constexpr int kPutsMax = 4;          // of one blob, because the answers to the earlier ones confirmed nothing
 constexpr int kUploadsMax = 3;       // begun for one blob, because an earlier one is not there any more
-constexpr std::uint64_t kPageBytesMax = 8u << 20;  // 1,000 keys of 1,024 bytes, percent-encoded
+constexpr std::size_t kRemovalLanes = 16;
+constexpr milliseconds kLanePatience = std::chrono::minutes(1);  // after which it only looks again
+constexpr std::uint64_t kPageBytesMax = 8u << 20;                // 1,000 keys of 1,024 bytes, percent-encoded
 
 std::string checksum_of(std::string_view bytes) {
   const auto digest = sha256(bytes);
@@ -40,6 +48,25 @@ bool contradicts(const http::ClientResponse& response, const std::string& checks
 
 std::unexpected<Error> unconfirmed() {
   return fail(ErrorCode::kStoreFailed, "The S3 server did not confirm what it was given to store");
+}
+
+// What several lanes share while they remove.
+struct Removals {
+  std::vector<BlobInfo> blobs;
+  Wakeup lane_ended;
+  std::size_t next = 0;
+  std::size_t lanes = 0;
+  Result<void> result = {};  // the first error ends them all
+};
+
+Task<void> remove_lane(BlobStore& store, std::shared_ptr<Removals> removals) {
+  while (removals->result && removals->next < removals->blobs.size()) {
+    const std::string key = removals->blobs[removals->next++].key;
+    auto removed = co_await store.remove(key);
+    if (!removed && removals->result) removals->result = std::move(removed);
+  }
+  --removals->lanes;
+  removals->lane_ended.ring();
 }
 
 class S3Store final : public BlobStore {
@@ -120,6 +147,23 @@ class S3Store final : public BlobStore {
       if (token.empty()) break;
     }
     co_return found;
+  }
+
+  // One request for each, several at a time: a request for many at once is not known by every server.
+  Task<Result<std::uint64_t>> remove_below(std::string prefix, std::size_t limit) override {
+    PIXMILL_CO_RETURN_IF_ERROR(check_folder_key(prefix));
+    PIXMILL_CO_TRY(auto found, co_await list(std::move(prefix), "", limit));
+    const auto executor = co_await asio::this_coro::executor;
+    const auto removals =
+        std::make_shared<Removals>(Removals{.blobs = std::move(found), .lane_ended = Wakeup(executor)});
+    removals->lanes = std::min(kRemovalLanes, removals->blobs.size());
+    for (std::size_t lane = removals->lanes; lane > 0; --lane) {
+      asio::co_spawn(executor, remove_lane(*this, removals),
+                     [](const std::exception_ptr& error) { PIXMILL_CHECK(error == nullptr); });
+    }
+    while (removals->lanes > 0) co_await removals->lane_ended.wait(kLanePatience);
+    if (!removals->result) co_return std::unexpected(removals->result.error());
+    co_return removals->blobs.size();
   }
 
   std::optional<std::string> local_path(std::string_view /*key*/) const override { return std::nullopt; }

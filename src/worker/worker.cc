@@ -307,7 +307,9 @@ Task<void> Worker::Impl::clear_up(jobs::Lease lease) {
 Task<bool> Worker::Impl::is_ours_alone(jobs::ClaimedItem item) {
   const auto job = co_await parts.store.job(item.job);
   if (!job) co_return false;
-  if (job->state != jobs::JobState::kRunning && job->state != jobs::JobState::kIngesting) co_return true;
+  const bool may_give_it_out = job->state == jobs::JobState::kRunning || job->state == jobs::JobState::kIngesting ||
+                               job->state == jobs::JobState::kPaused;
+  if (!may_give_it_out) co_return true;
   std::vector<jobs::Lease> leases(1, item.lease);
   const auto lost = co_await parts.store.renew(std::move(leases), options.lease);
   co_return lost && lost->empty();

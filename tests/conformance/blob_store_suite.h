@@ -70,6 +70,26 @@ TEST_P(BlobStoreSuite, KeepsWhatWasPut) {
   EXPECT_EQ(info->bytes, 3u);
 }
 
+TEST_P(BlobStoreSuite, RemovesWhatLiesBelowAFolder) {
+  for (const auto* key : {"job/a.jpg", "job/deep/er/b.jpg", "job/deep/c.jpg", "job/d.jpg", "job2/e.jpg", "job-f.jpg"}) {
+    ASSERT_TRUE(put(key, "abc").has_value()) << key;
+  }
+  const auto remove_below = [&](const std::string& prefix, std::size_t limit) {
+    return testing::run_task(io_, store().remove_below(prefix, limit));
+  };
+  EXPECT_EQ(remove_below("job/", 3), 3u);
+  EXPECT_EQ(list("job/", "", 10).size(), 1u);
+  EXPECT_EQ(remove_below("job/", 3), 1u);
+  EXPECT_EQ(remove_below("job/", 3), 0u);
+  EXPECT_EQ(remove_below("never/", 3), 0u);
+  EXPECT_THAT(list("", "", 10), ::testing::ElementsAre("job-f.jpg", "job2/e.jpg"));
+  for (const auto* prefix : {"", "job", "/", "../", "job//"}) {
+    const auto refused = remove_below(prefix, 3);
+    ASSERT_FALSE(refused.has_value()) << prefix;
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument) << prefix;
+  }
+}
+
 TEST_P(BlobStoreSuite, GivesBackWhatWasPut) {
   const std::string large(3u << 20, 'x');
   ASSERT_TRUE(put("a/large", large).has_value());

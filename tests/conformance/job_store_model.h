@@ -29,6 +29,7 @@ struct ModelItem {
 struct ModelJob {
   JobId id;
   jobs::JobState state = jobs::JobState::kIngesting;
+  bool is_being_read = true;
   int generation = 1;
   int priority = 0;
   std::uint64_t rows = 0;
@@ -49,7 +50,7 @@ struct ModelJob {
   // Ends the job when nothing is left; true when it did.
   bool end_if_done() {
     using jobs::JobState;
-    if (jobs::is_terminal(state) || state == JobState::kIngesting || remaining() > 0) return false;
+    if (jobs::is_terminal(state) || is_being_read || remaining() > 0) return false;
     const auto succeeded = count(jobs::ItemState::kSucceeded);
     if (state == JobState::kCancelling) {
       state = JobState::kCancelled;
@@ -124,7 +125,7 @@ class JobStoreModel : public StoreFixture {
       rows.push_back(row_of(first + i, fmt::format("{}.jpg", below(random, 8)), "name"));
     }
     const auto appended = append(model.id, rows);
-    if (model.state != jobs::JobState::kIngesting) {
+    if (!model.is_being_read) {
       const bool cancelled = model.state == jobs::JobState::kCancelling || model.state == jobs::JobState::kCancelled;
       EXPECT_EQ(code_of(appended), cancelled ? ErrorCode::kCancelled : ErrorCode::kConflict);
       return;
@@ -145,10 +146,23 @@ class JobStoreModel : public StoreFixture {
   }
   void finish_ingest_of(ModelJob& model) {
     const auto finished = run(store().finish_ingest(model.id));
-    EXPECT_EQ(finished.has_value(), model.state == jobs::JobState::kIngesting);
+    EXPECT_EQ(finished.has_value(), model.is_being_read);
     if (!finished) return;
-    model.state = jobs::JobState::kRunning;
+    model.is_being_read = false;
+    if (model.state == jobs::JobState::kIngesting) model.state = jobs::JobState::kRunning;
     model.end_if_done();
+  }
+  void pause_one(ModelJob& model) {
+    const auto paused = run(store().pause(model.id));
+    const bool possible = model.is_runnable() || model.state == jobs::JobState::kPaused;
+    EXPECT_EQ(paused.has_value(), possible);
+    if (possible) model.state = jobs::JobState::kPaused;
+  }
+  void resume_one(ModelJob& model) {
+    const auto resumed = run(store().resume(model.id));
+    EXPECT_EQ(resumed.has_value(), model.is_runnable() || model.state == jobs::JobState::kPaused);
+    if (model.state != jobs::JobState::kPaused) return;
+    model.state = model.is_being_read ? jobs::JobState::kIngesting : jobs::JobState::kRunning;
   }
   void claim_some(Random& random) {
     const auto limit = static_cast<std::uint32_t>(1 + below(random, 8));
@@ -265,6 +279,7 @@ class JobStoreModel : public StoreFixture {
     const auto answered = must(store().cancel(model.id));
     if (!jobs::is_terminal(model.state)) {
       model.state = jobs::JobState::kCancelling;
+      model.is_being_read = false;
       for (auto& item : model.items) {
         if (item.state == jobs::ItemState::kPending) item.state = jobs::ItemState::kCancelled;
       }
@@ -354,7 +369,7 @@ class JobStoreModel : public StoreFixture {
     EXPECT_EQ(depth.leased, leased);
   }
   void act(Random& random) {
-    const auto kind = below(random, 20);
+    const auto kind = below(random, 22);
     auto* job = any_job(random);
     if (kind <= 1 || job == nullptr) return create_one(random);
     if (kind == 2) return append_some(random, *job);
@@ -366,6 +381,8 @@ class JobStoreModel : public StoreFixture {
     if (kind <= 15) return clock_.advance(std::chrono::seconds(below(random, 12)));
     if (kind == 16) return rescue_them();
     if (kind == 17) return cancel_one(*job);
+    if (kind == 18) return pause_one(*job);
+    if (kind == 19) return resume_one(*job);
     retry_one(random, *job);
   }
   // Leaves nothing for the next seed.

@@ -7,9 +7,12 @@
 #include "tests/conformance/job_store_control.h"
 #include "tests/conformance/job_store_ingest.h"
 #include "tests/conformance/job_store_model.h"
+#include "tests/conformance/job_store_pause.h"
 #include "tests/conformance/job_store_reads.h"
 #include "tests/conformance/job_store_recipes.h"
+#include "tests/conformance/job_store_removal.h"
 #include "tests/conformance/job_store_since.h"
+#include "tests/conformance/job_store_takeover.h"
 
 #define PIXMILL_INSTANTIATE_JOB_STORE_SUITE(name, factory)                                        \
   namespace pixmill::conformance {                                                                \
@@ -27,6 +30,10 @@
   INSTANTIATE_TEST_SUITE_P(name, P19, ::testing::Values(factory), factory_name);                  \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreControl, ::testing::Values(factory), factory_name);      \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreRetry, ::testing::Values(factory), factory_name);        \
+  INSTANTIATE_TEST_SUITE_P(name, JobStorePause, ::testing::Values(factory), factory_name);        \
+  INSTANTIATE_TEST_SUITE_P(name, JobStoreTakeover, ::testing::Values(factory), factory_name);     \
+  INSTANTIATE_TEST_SUITE_P(name, JobStoreMarks, ::testing::Values(factory), factory_name);        \
+  INSTANTIATE_TEST_SUITE_P(name, JobStoreRemoval, ::testing::Values(factory), factory_name);      \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreReads, ::testing::Values(factory), factory_name);        \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreSince, ::testing::Values(factory), factory_name);        \
   INSTANTIATE_TEST_SUITE_P(name, JobStoreModel, ::testing::Values(factory), factory_name);        \

@@ -61,6 +61,10 @@ struct JobSpec {
   bool overrides = false;
   std::vector<jobs::NamedRecipe> row_names;
   std::optional<JobId> since = std::nullopt;
+  std::optional<milliseconds> keep;
+  std::string recipe = "format=jpeg quality=50";
+  std::string source_path = "/spool/a.csv";
+  milliseconds ingest_lease{0};
 };
 
 class StoreFixture : public ::testing::TestWithParam<StoreFactory> {
@@ -104,18 +108,20 @@ class StoreFixture : public ::testing::TestWithParam<StoreFactory> {
     job.id = JobId{Uuid::random()};
     job.origin = spec.origin;
     job.name = "products.csv";
-    job.recipe = "format=jpeg quality=50";
+    job.recipe = spec.recipe;
     job.webhook_url = spec.webhook_url;
     job.headers = spec.headers;
     job.name_template = "{product}";
     job.blob_prefix = "out/";
-    job.source_path = "/spool/a.csv";
+    job.source_path = spec.source_path;
+    job.ingest_lease = spec.ingest_lease;
     job.source_digest = spec.source_digest;
     job.priority = spec.priority;
     job.recipe_name = spec.recipe_name;
     job.overrides = spec.overrides;
     job.row_names = spec.row_names;
     job.since = spec.since;
+    job.keep = spec.keep;
     const auto id = job.id;
     must(store().create_job(std::move(job)));
     return id;

@@ -3,6 +3,8 @@
 import shutil
 
 from support import auditor, case, pixmill
+from support.fleet import Fleet
+from support.servers import postgres
 from support.waiting import wait_until
 
 
@@ -48,6 +50,39 @@ class BackupTest(case.Case):
         refused = pixmill.run_command("restore", self.folder / "none", "--data", taken)
         self.assertEqual(9, refused.returncode)
         self.assertIn("is not empty", refused.stderr)
+
+
+
+class WithPostgres(case.Case):
+    """The jobs are not in the data folder: the command says what to do instead, and that works."""
+
+    def test_it_is_refused_with_what_to_do_instead(self):
+        for command in ("backup", "restore"):
+            done = pixmill.run_command(command, self.folder / "copy", env={"DATABASE_URL": "postgres://127.0.0.1/x"})
+            self.assertEqual(2, done.returncode, done.stderr)
+            for word in ("pg_dump", "--schema=pixmill", "pg_restore", "master.key", "watermarks"):
+                self.assertIn(word, done.stderr)
+            self.assertFalse((self.folder / "copy").exists())
+
+    def test_a_dump_and_the_files_are_a_backup(self):
+        origin, database = self.origin(), self.use(postgres.Server())
+        with Fleet(self.folder, database, "--engines", "1", count=1) as fleet:
+            [server] = fleet.servers
+            job_id = server.upload(pixmill.table([f"{origin.url}/pic/{n}" for n in range(5)]))
+            server.wait_final(job_id)
+            dump = database.dump()
+            shutil.copytree(fleet.files, self.folder / "files-copy")
+            self.assertEqual(204, server.request("DELETE", f"/v1/jobs/{job_id}").status)
+            wait_until(lambda: not (fleet.files / job_id).exists(), 30, "it is gone")
+        database.execute("DROP SCHEMA pixmill CASCADE")
+        database.restore(dump)
+        shutil.copytree(self.folder / "files-copy", fleet.files, dirs_exist_ok=True)
+        fleet.restart()
+        self.addCleanup(fleet.kill)
+        self.assertEqual(("completed", 5), (server.job(job_id)["state"], server.job(job_id)["succeeded"]))
+        self.assert_clean(auditor.audit(database.url(), fleet.files, rows_expected={job_id: 5}))
+        again = server.upload(pixmill.table([f"{origin.url}/pic/again"]))
+        self.assertEqual("completed", server.wait_final(again)["state"])
 
 
 case.main()

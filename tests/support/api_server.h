@@ -137,7 +137,8 @@ class ApiServer {
   SystemClock clock;
   Metrics metrics;
   PretendedEngines engines;
-  int wakes = 0;  // of the deliverer
+  int wakes = 0;     // of the deliverer
+  int removals = 0;  // wakes of the remover
   LoopThread loop;
   jobs::Stores sqlite;
   std::unique_ptr<jobs::Queue> queue;
@@ -186,7 +187,8 @@ class ApiServer {
                         .engines = &engines,
                         .progress = progress.get(),
                         .wake_deliverer = [this] { ++wakes; },
-                        .upkeep = audits ? sqlite.upkeep : nullptr};
+                        .upkeep = audits ? sqlite.upkeep : nullptr,
+                        .remove_soon = [this] { ++removals; }};
     api = std::make_unique<api::Api>(loop.executor(), std::move(parts), options);
     std::filesystem::create_directories(options.spool_folder);
     const auto started = loop.run(api->start());

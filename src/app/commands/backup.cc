@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "app/commands/commands.h"
 #include "app/settings.h"
@@ -45,9 +46,23 @@ std::string told(const CopyReport& report) {
   return text;
 }
 
+// What has to be done where the jobs are in PostgreSQL: its own tools know how to copy it.
+constexpr std::string_view kWithPostgres =
+    "DATABASE_URL is set, so the jobs are in PostgreSQL, which this command does not copy. Instead:\n"
+    "  1. the database:   pg_dump --format=custom --schema=pixmill --no-owner --file=pixmill.dump \"$DATABASE_URL\"\n"
+    "     and back:       pg_restore --no-owner --dbname=\"$DATABASE_URL\" pixmill.dump\n"
+    "  2. after it, the results and watermarks: the bucket by its own means (versioning, replication), or the folders\n"
+    "     that the servers share: files and watermarks in {}\n"
+    "  3. the master key: PIXMILL_MASTER_KEY, or master.key in {}; without it the dump's secrets stay sealed\n"
+    "docs/OPERATIONS.md says more. For a data folder with SQLite, run this without DATABASE_URL";
+
 Result<std::string> data_folder_of(const BackupFlags& flags) {
-  if (!flags.data_folder.empty()) return flags.data_folder;
   PIXMILL_TRY(const auto env, Env::load());
+  if (env.get("DATABASE_URL")) {
+    const auto folder = flags.data_folder.empty() ? default_data_folder(env) : flags.data_folder;
+    return fail(ErrorCode::kInvalidArgument, fmt::format(kWithPostgres, folder, folder));
+  }
+  if (!flags.data_folder.empty()) return flags.data_folder;
   return default_data_folder(env);
 }
 
@@ -72,7 +87,7 @@ void add_backup_commands(CLI::App& cli, Action& action) {
       "  pixmill backup /backups/today --data /srv/pixmill\n\n"
       "The copy is a folder of its own: the database at one moment, the results that it names (links where the file\n"
       "system is the same), uploads that are still to be read, watermarks, and the keys that seal secrets: keep it as\n"
-      "safely as the data folder. `pixmill restore` brings it back.");
+      "safely as the data folder. `pixmill restore` brings it back. With DATABASE_URL it says what to do instead.");
   backup->add_option("TO", flags->folder, "The folder to make")->required();
   auto* restored = cli.add_subcommand("restore", "Make a data folder out of a backup");
   restored->footer(

@@ -24,6 +24,7 @@ struct ServeFlags {
   std::string data_folder;
   std::string webhook_secret;
   std::uint32_t workers = 1;
+  std::string keep;
   bool no_auth = false;
 };
 
@@ -46,6 +47,9 @@ ExitCode serve(const ServeFlags& flags) {
     if (settings->database_url.empty()) return refuse(nobody_works());
     settings->works = false;
     settings->engines.engines = 1;  // for previews
+  }
+  if (!flags.keep.empty()) {
+    if (const auto set = set_keep(flags.keep, "--keep", *settings); !set) return refuse(set.error());
   }
   const auto allowed = check_listen_address(settings->host, flags.no_auth, settings->public_base_url);
   if (!allowed) return refuse(allowed.error());
@@ -73,6 +77,8 @@ void add_serve_command(CLI::App& cli, Action& action) {
       ->add_option("--workers", flags->workers,
                    "0: API and webhooks alone, for a fleet whose pictures `pixmill work` does (default 1)")
       ->check(CLI::Range(0, 1));
+  command->add_option("--keep", flags->keep,
+                      "Remove jobs and their files so long after their end: 30d, 12h, forever (PIXMILL_KEEP; forever)");
   command->add_flag("--no-auth", flags->no_auth,
                     "Listen beyond this machine although anyone who reaches it may use it");
   add_work_flags(*command, flags->work);

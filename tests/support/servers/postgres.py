@@ -131,6 +131,15 @@ class Server:
     def pid(self):
         return self._process.pid
 
+    def dump(self):
+        """A dump of the schema, as docs/OPERATIONS.md says; its path, which only restore() may read."""
+        path = self.folder / "pixmill.dump"
+        self._run(self._bin / "pg_dump", "--format=custom", "--schema=pixmill", "--no-owner", f"--file={path}", self.url())
+        return path
+
+    def restore(self, path):
+        self._run(self._bin / "pg_restore", "--no-owner", f"--dbname={self.url()}", path)
+
     def url(self):
         return f"postgres://pixmill@127.0.0.1:{self.port}/pixmill"
 
