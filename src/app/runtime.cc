@@ -207,7 +207,7 @@ Result<std::shared_ptr<storage::BlobStore>> Runtime::open_earlier(const std::str
   }
   if (!s3_network_.client) return fail(ErrorCode::kUnavailable, "this process has no use of buckets");
   PIXMILL_TRY(const auto place, storage::parse_s3_location(files));
-  PIXMILL_TRY(auto bucket, make_s3_bucket(settings_.s3, place.bucket, clock_));
+  PIXMILL_TRY(auto bucket, make_s3_bucket(settings_.s3, place.bucket, calendar_));
   auto options = s3_store_options(settings_.s3, place.key.empty() ? "" : place.key + "/");
   return std::shared_ptr<storage::BlobStore>(
       storage::make_s3_store(s3_network_.parts(metrics_), std::move(bucket), std::move(options)));
