@@ -102,7 +102,7 @@ Result<std::int64_t> Writer::jobs_after(std::int64_t after, std::uint32_t count)
 
 Result<std::vector<Review>> Writer::due_reviews(TimePoint until, std::uint32_t limit) {
   Params params;
-  params.add(to_unix_ms(until)).add(to_unix_ms(clock_.now() + kStrandedAfter)).add(std::int64_t{limit});
+  params.add(database_ms(until)).add(database_ms(clock_.now() + kStrandedAfter)).add(std::int64_t{limit});
   return session_.snapshot([&]() -> Result<std::vector<Review>> {
     PIXMILL_TRY(const auto rows, session_.query(kDueReviews, params));
     std::vector<Review> due;
