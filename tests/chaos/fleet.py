@@ -189,10 +189,6 @@ class Fleet:
     def database(self):
         return contextlib.closing(auditor.open_database(self.database_url))
 
-    def jobs(self):
-        with self.database() as database:
-            return database.rows("SELECT * FROM jobs ORDER BY job_no")
-
     def fenced_writes(self):
         """How many outcomes were refused because their lease had passed on; logs outlive the processes that count."""
         return sum(member.process.log_text().count("outcome_fenced") for member in self.members)

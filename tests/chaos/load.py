@@ -4,6 +4,7 @@ import csv
 import http.client
 import io
 import json
+import time
 
 from support import pixmill
 
@@ -34,6 +35,7 @@ class Load:
         self.jobs = {}
         self.refused = 0
         self.asked = {"cancel": 0, "retry": 0}
+        self._to_cancel = []
 
     def _urls(self):
         job = len(self.jobs) + self.refused
@@ -57,8 +59,9 @@ class Load:
             job_id = self._server().upload(pixmill.table(urls), webhook_url=self._webhook_url)
         except (OSError, http.client.HTTPException, AssertionError):
             self.refused += 1
-            return
+            return None
         self.jobs[job_id] = Told(urls)
+        return job_id
 
     def _ask(self, what, job_id):
         try:
@@ -67,18 +70,15 @@ class Load:
             return None
         return answer if answer.status in (200, 202) else None
 
-    def cancel_one(self):
-        candidates = [job_id for job_id, told in self.jobs.items() if not told.cancelled]
-        if candidates:
-            job_id = candidates[-1]
-            answer = self._ask("cancel", job_id)
-            self.asked["cancel"] += 1
-            if answer is None:
-                self.jobs[job_id].cancelled = "asked"
-            elif answer.json["state"] in ("cancelling", "cancelled"):
-                self.jobs[job_id].cancelled = "promised"
+    def _cancel(self, job_id):
+        answer = self._ask("cancel", job_id)
+        self.asked["cancel"] += 1
+        if answer is None:
+            self.jobs[job_id].cancelled = "asked"
+        elif answer.json["state"] in ("cancelling", "cancelled"):
+            self.jobs[job_id].cancelled = "promised"
 
-    def retry_one(self):
+    def _retry_one(self):
         candidates = [job_id for job_id, told in self.jobs.items() if not told.cancelled]
         if candidates:
             job_id = self._chance.choice(candidates)
@@ -88,15 +88,18 @@ class Load:
 
     def step(self, open_jobs_max=4):
         """Does one thing; false when enough is under way."""
-        dice = self._chance.random()
-        if dice < 0.06:
-            self.cancel_one()
-        elif dice < 0.15:
-            self.retry_one()
+        due = [job_id for at, job_id in self._to_cancel if at < time.monotonic()]
+        if due:
+            self._to_cancel = [entry for entry in self._to_cancel if entry[1] != due[0]]
+            self._cancel(due[0])
         open_jobs = self.open_jobs()
         if open_jobs is None or open_jobs >= open_jobs_max:
             return False
-        self.upload()
+        if self._chance.random() < 0.3:
+            self._retry_one()
+        job_id = self.upload()
+        if job_id and self._chance.random() < 0.15:
+            self._to_cancel.append((time.monotonic() + self._chance.uniform(0, 6), job_id))
         return True
 
     def open_jobs(self):
@@ -133,7 +136,7 @@ class Load:
             items = {item["row"]: item for item in server.items(job_id)}
             text = server.get(f"/v1/jobs/{job_id}/result.csv").text
             rows = list(csv.DictReader(io.StringIO(text, newline="")))
-            told = self.jobs[job_id].urls
+            told = self.jobs[job_id].urls[:len(rows)] if self.jobs[job_id].cancelled else self.jobs[job_id].urls
             if [row["Input Image Urls"] for row in rows] != told:
                 found.append(f"job {job_id}: its result CSV has other rows than its table")
                 continue
@@ -146,12 +149,12 @@ class Load:
 
 def _problems_of(job, told, codes):
     name, rows = f"job {job['id']}", len(told.urls)
-    if job["total"] != rows:
-        return [f"{name} has {job['total']} items instead of {rows}"]
     if job["state"] == "cancelled":
         return [] if told.cancelled else [f"{name} is cancelled, which nobody asked for"]
     if told.cancelled == "promised":
         return [f"{name} was to be cancelled and is {job['state']}"]
+    if job["total"] != rows:
+        return [f"{name} has {job['total']} items instead of {rows}"]
     found = []
     crashed = sum(count for code, count in codes.items() if code in _ALLOWED)
     wanted = (rows - told.bad - crashed, told.bad + crashed, 0)

@@ -9,8 +9,8 @@ class P10(FleetCase):
     """The database's tables lie on a disk of their own, as an operator's do whose tablespace fills up."""
 
     def test_a_database_without_room_is_said_and_work_goes_on_when_there_is_some(self):
-        rows = case.short_or_long(3_000, 20_000)
-        disk = small_disk.mount(self.folder / "disk", 64)
+        rows = case.short_or_long(800, 20_000)
+        disk = small_disk.mount(self.folder / "disk", case.short_or_long(48, 256))
         self.addCleanup(small_disk.unmount, disk)
         self.folder.chmod(0o755)  # PostgreSQL is another user where the test is root
         origin = self.origin()
@@ -18,7 +18,7 @@ class P10(FleetCase):
         server = fleet.servers[0]
         urls = [f"{origin.url}/pic/{n}" for n in range(rows)]
         job_id = server.upload(pixmill.table(urls))
-        self.wait_done(server, job_id, 50)
+        self.wait_done(server, job_id, 20)
         filler = small_disk.fill(disk)
         wait_until(lambda: "disk_full" in fleet.workers[0].log_text() + fleet.workers[1].log_text() + server.log_text(), 60,
                    lambda: server.job(job_id))

@@ -126,18 +126,19 @@ class LocalFiles:
 def audit(database, files, rows_expected=None, finished=True, urls_expected=None):
     """`files`: the folder where keys begin, or an object with read() and keys() as LocalFiles has, or every_key() in place
     of the second where nothing but results lies. `rows_expected`: {job id: rows}. `urls_expected`: {job id: the addresses
-    of its table, one a row}. `finished`: every job must be final."""
+    of its table, one a row}; a cancelled job may have come no further than its first rows. `finished`: every job must be
+    final."""
     report = Report()
-    rows_expected = {**(rows_expected or {}), **{job_id: len(urls) for job_id, urls in (urls_expected or {}).items()}}
+    rows_expected, urls_expected = rows_expected or {}, urls_expected or {}
     connection = open_database(database)
     try:
         report.corrupt += connection.corruption()
         jobs = connection.rows("SELECT * FROM jobs ORDER BY job_no")
         for job in jobs:
             _audit_job(connection, job, report, rows_expected.get(job["id"]), finished)
-            if job["id"] in (urls_expected or {}):
+            if job["id"] in urls_expected:
                 _audit_addresses(connection, job, urls_expected[job["id"]], report)
-        for job_id in set(rows_expected) - {job["id"] for job in jobs}:
+        for job_id in (set(rows_expected) | set(urls_expected)) - {job["id"] for job in jobs}:
             report.lost.append(f"job {job_id} is not in the database")
         files = files if hasattr(files, "read") else LocalFiles(files)
         _audit_files(connection, files, {job["blob_prefix"] for job in jobs}, report)
@@ -183,8 +184,9 @@ def _audit_addresses(connection, job, urls, report):
     """Each row of the table is the item that it should be."""
     items = connection.rows("SELECT row_no, url FROM items WHERE job_no = ?", job["job_no"])
     found = {item["row_no"]: item["url"] for item in items}
-    report.lost += [f"job {job['id']}: row {row} is {found.get(row)} instead of {url}" for row, url in enumerate(urls, 1)
-                    if found.get(row) != url]
+    wanted = dict(enumerate(urls[:len(found)] if job["state"] == "cancelled" else urls, 1))
+    report.lost += [f"job {job['id']}: row {row} is {found.get(row)} instead of {wanted.get(row)}"
+                    for row in sorted(set(found) | set(wanted)) if found.get(row) != wanted.get(row)]
 
 
 def _audit_outputs(connection, job, items, report):
