@@ -250,11 +250,11 @@ http::Server::RequestHandler Api::handler() {
   return [impl = impl_](http::Request& request) { return Impl::handle(impl, request); };
 }
 
-void Api::end_streams() { impl_->events.stop(); }
-
-Task<void> Api::stop() {
+void Api::end_streams() {
+  impl_->events.stop();
   impl_->audit.stop();
-  co_await impl_->ingests->stop();
 }
+
+Task<void> Api::stop() { co_await impl_->ingests->stop(); }
 
 }  // namespace pixmill::api

@@ -108,7 +108,7 @@ class Api {
   // The Api must outlive the server that calls it.
   [[nodiscard]] http::Server::RequestHandler handler();
 
-  // Streams of events end, and no more begin: the server can stop without waiting for them.
+  // Streams of events and audits end, and no more begin: the server can stop without waiting for them.
   void end_streams();
 
   // Starts no more ingests and waits for those under way, which stop between chunks (the caller has called
