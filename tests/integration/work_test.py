@@ -50,6 +50,7 @@ class WorkCase(case.Case):
         return server.upload(pixmill.table([self.pictures.url + path.format(n=n) for n in range(rows)]))
 
     def assert_exact(self, rows):
+        auditor.wait_reviewed(self.database.url())
         self.assert_clean(auditor.audit(self.database.url(), self.files, rows_expected=rows))
 
 
