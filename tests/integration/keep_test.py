@@ -64,21 +64,22 @@ class Removing(EmbeddedCase):
         chance = random.Random(seed)
         print("seed", seed)
         origin, server = self.origin(), self.server()
-        rows = case.short_or_long(3_000, 30_000)
+        rows = case.short_or_long(5_000, 30_000)
         job_id = server.upload(pixmill.table([f"{origin.url}/pic/same"] * rows))
         server.wait_final(job_id, 120)
         self.assertEqual(rows, len(files_below(server.data / "files" / job_id)))
         self.assertEqual(204, server.request("DELETE", f"/v1/jobs/{job_id}").status)
-        kills = 0
+        kills = in_the_middle = 0
         while self.left_in_database(server):
-            let_pass(chance.uniform(0.0, 0.15))
+            let_pass(chance.uniform(0.0, 0.05))
             server.kill()
             kills += 1
+            in_the_middle += bool(self.left_in_database(server))
             server.start(ready=False)
             self.assertEqual(404, server.get(f"/v1/jobs/{job_id}").status)
             self.assertLess(kills, 200)
-        print(kills, "kills")
-        self.assertGreaterEqual(kills, 2)
+        print(f"{kills} kills, {in_the_middle} in the middle")
+        self.assertGreaterEqual(in_the_middle, 1)
         self.assertFalse((server.data / "files" / job_id).exists())
 
     def test_a_running_job_is_cancelled_first(self):
