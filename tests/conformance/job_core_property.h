@@ -87,7 +87,8 @@ class JobCoreProperty : public JobStoreModel {
   void wind_down(Random& random) {
     for (int round = 0; round < 2'000 && !all_ended(); ++round) {
       for (auto& model : jobs_) {
-        if (model.state == jobs::JobState::kIngesting) finish_ingest_of(model);
+        if (model.state == jobs::JobState::kPaused) resume_one(model);
+        if (model.is_being_read) finish_ingest_of(model);
       }
       clock_.advance(std::chrono::seconds(5));
       rescue_them();
