@@ -43,7 +43,7 @@ Task<std::string> test_resize(const SelfTestSteps& steps) {
   auto& output = recipe.outputs.front();
   output.format = image::Format::kPng;
   output.resize =
-      image::Resize{.width_px = 40, .height_px = 30, .fit = image::Fit::kFill, .enlarge = image::Enlarge::kAllowed};
+      image::Resize{.width_px = 12, .height_px = 9, .fit = image::Fit::kFill, .enlarge = image::Enlarge::kAllowed};
   const auto rendered = co_await steps.render(image::tiny_pictures().back().bytes, recipe);
   if (rendered) co_return "";
   co_return fmt::format("a picture cannot be resized: {}", rendered.error().message);

@@ -17,9 +17,10 @@ inline constexpr std::string_view kStalledJobs =
     "SELECT j.job_no, j.id, 0, j.state FROM jobs AS j "
     "WHERE j.state IN ('running', 'cancelling') AND j.job_no + 0 BETWEEN $1 AND $2 AND j.remaining = 0 AND $3 > 0 AND "
     "NOT EXISTS (SELECT 1 FROM reopenings AS r WHERE r.job_no = j.job_no) LIMIT 100";
+// Asked for so that it is the index of one job's states, not that of all leases.
 inline constexpr std::string_view kLeasedCounts =
     "SELECT j.job_no, j.id, j.leased, 'has ' || h.held FROM jobs AS j CROSS JOIN LATERAL (SELECT count(*) AS held FROM "
-    "items AS i WHERE i.job_no = j.job_no AND i.state = 'leased') AS h WHERE j.state IN " PIXMILL_ACTIVE_STATES
+    "items AS i WHERE i.job_no = j.job_no AND i.state IN ('leased', '')) AS h WHERE j.state IN " PIXMILL_ACTIVE_STATES
     " AND j.job_no + 0 BETWEEN $1 AND $2 AND $3 > 0 AND j.leased <> h.held LIMIT 100";
 inline constexpr std::string_view kPendingCounts =
     "SELECT j.job_no, j.id, j.remaining - j.leased, CASE WHEN j.remaining > j.leased THEN 'has none' ELSE 'has some' "

@@ -7,7 +7,7 @@ import subprocess
 from support.servers import redis
 
 USER, PASSWORD = "pixmill", "pass:word/@1"
-RIGHTS = "~{pixmill:* +@read +@write +@scripting +@connection -@dangerous +info +time"
+RIGHTS = "~{pixmill:* &pixmill:* +@read +@write +@scripting +@connection +@pubsub -@dangerous +info +time"
 
 
 def openssl(folder, *arguments):
