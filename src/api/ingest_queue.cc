@@ -98,7 +98,7 @@ Task<void> IngestQueue::sweep() {
   const auto now = std::chrono::steady_clock::now();
   if (parts_.depot == nullptr || stopping_ || now < sweep_at_) co_return;
   sweep_at_ = now + options_.sweep_every;
-  co_await parts_.depot->sweep(parts_.store, options_.sweep_every);
+  co_await parts_.depot->sweep(parts_.store, options_.table_grace);
 }
 
 void IngestQueue::start_next() {

@@ -28,6 +28,8 @@ struct IngestQueueOptions {
   milliseconds lease{30'000};
   milliseconds look_every{2'000};  // for tables that nobody reads, and to renew leases
   milliseconds sweep_every = std::chrono::minutes(10);
+  // Longer than an upload may take to be stored: until then no job names it.
+  milliseconds table_grace = std::chrono::hours(6);
 };
 
 // All must outlive the queue.

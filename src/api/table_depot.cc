@@ -117,20 +117,29 @@ Task<Result<std::string>> TableDepot::put(JobId job, std::string path) {
 Task<Result<std::string>> TableDepot::fetch(std::string source_path, std::int64_t reader) {
   const auto table = parse_shared(source_path);
   if (!table) co_return fail(ErrorCode::kInternal, "The job does not say where its table is");
-  std::string path = fmt::format("{}/{}-{}{}", spool_folder_, table->job, reader, table->ending);
+  const std::string path = fmt::format("{}/{}-{}{}", spool_folder_, table->job, reader, table->ending);
+  auto done = co_await fetch_into(table->job, table->bytes, path);
+  if (done) co_return path;
+  // The next attempt has another name.
+  auto remove_part = [path] { return ::unlink(path.c_str()); };
+  static_cast<void>(co_await files_.run(std::move(remove_part)));
+  co_return std::unexpected(std::move(done).error());
+}
+
+Task<Result<void>> TableDepot::fetch_into(std::string job, std::uint64_t bytes, std::string path) {
   auto open = [path] { return SpooledFile::open(path, O_WRONLY | O_CREAT | O_TRUNC); };
   PIXMILL_CO_TRY(const auto file, co_await files_.run(std::move(open)));
   std::uint64_t have = 0;
-  for (std::uint64_t piece = 0; have < table->bytes; ++piece) {
-    auto content = co_await blobs_.get(piece_key(table->job, piece), kPieceBytes);
+  for (std::uint64_t piece = 0; have < bytes; ++piece) {
+    auto content = co_await blobs_.get(piece_key(job, piece), kPieceBytes);
     if (!content && content.error().code == ErrorCode::kNotFound) co_return not_there();
     if (!content) co_return std::unexpected(std::move(content).error());
     have += content->size();
-    if (content->empty() || have > table->bytes) co_return not_there();
-    auto write = [file, bytes = std::move(*content)] { return file->write(bytes); };
+    if (content->empty() || have > bytes) co_return not_there();
+    auto write = [file, piece_bytes = std::move(*content)] { return file->write(piece_bytes); };
     PIXMILL_CO_RETURN_IF_ERROR(co_await files_.run(std::move(write)));
   }
-  co_return path;
+  co_return Result<void>();
 }
 
 Task<void> TableDepot::remove(JobId job) {

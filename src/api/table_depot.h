@@ -40,6 +40,7 @@ class TableDepot {
  private:
   using Time = std::chrono::steady_clock::time_point;
 
+  [[nodiscard]] Task<Result<void>> fetch_into(std::string job, std::uint64_t bytes, std::string path);
   [[nodiscard]] Task<Result<std::vector<std::string>>> folders();
 
   storage::BlobStore& blobs_;

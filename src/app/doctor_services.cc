@@ -25,7 +25,7 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr milliseconds kRedisPatience{5'000};
 constexpr milliseconds kBucketPatience{10'000};
-constexpr std::int64_t kConnectionsPerProcess = 4;
+constexpr std::int64_t kConnectionsPerProcess = 5;
 constexpr std::int64_t kOldTransactionSeconds = 3'600;
 constexpr double kRedisVersionMin = 6.2;
 
@@ -100,7 +100,7 @@ Result<Finding> look_at_work(db::pg::Connection& connection) {
   const auto processes = number(rows, 0), waiting = number(rows, 1);
   Finding finding{
       "fleet", Health::kOk,
-      fmt::format("{} processes are connected, {} pictures wait", format_count(processes), format_count(waiting)), ""};
+      fmt::format("{} processes do pictures, {} pictures wait", format_count(processes), format_count(waiting)), ""};
   if (processes == 0 && waiting > 0) {
     finding.health = Health::kBroken;
     finding.advice = "nobody works on them: start `pixmill serve` or `pixmill work`";

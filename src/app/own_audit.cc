@@ -14,6 +14,7 @@
 #include <optional>
 #include <utility>
 
+#include "app/fleet.h"
 #include "app/s3_setup.h"
 #include "app/secrets.h"
 #include "app/server_address.h"
@@ -47,6 +48,7 @@ class Here {
 
  private:
   [[nodiscard]] Result<jobs::Stores> open_stores();
+  [[nodiscard]] Result<jobs::PostgresOptions> join_fleet();
   [[nodiscard]] jobs::EventBody event_body() const;
   Task<Result<jobs::AuditReport>> run(AuditRequest request);
 
@@ -54,6 +56,8 @@ class Here {
   SystemClock clock_;
   Metrics metrics_;
   asio::io_context io_{1};
+  // How links of events begin that a repair writes; where nobody says, as a server has it that nothing was told.
+  std::string base_url_ = settings_.public_base_url.empty() ? "http://127.0.0.1:8000" : settings_.public_base_url;
   std::shared_ptr<storage::S3Bucket> bucket_;
   S3Network network_;
   std::unique_ptr<storage::BlobStore> blobs_;
@@ -62,17 +66,36 @@ class Here {
 
 // Of an event that a repair writes; it links to where the server is reached.
 jobs::EventBody Here::event_body() const {
-  jobs::Links links{.base_url = settings_.public_base_url, .files_base = settings_.public_base_url + "/files"};
-  if (bucket_) links.address_of = s3_links(settings_.s3, bucket_, settings_.s3.key_prefix);
+  const auto links = make_links(settings_, base_url_, bucket_);
   return [this, links](const std::string& type, const jobs::Job& job, const std::vector<jobs::Row>& rows) {
     return jobs::event_body(type, job, rows, clock_.now(), links);
   };
 }
 
+// What is looked for elsewhere would all be missing.
+Result<jobs::PostgresOptions> Here::join_fleet() {
+  const auto master_key = find_master_key(settings_.data_folder, settings_.master_key);
+  if (!master_key) {
+    return fail(ErrorCode::kInvalidArgument,
+                "an audit needs the master key of the fleet: set PIXMILL_MASTER_KEY, or --data of the server that has "
+                "master.key");
+  }
+  auto options = database_of(settings_, *master_key);
+  PIXMILL_TRY(auto fleet, ask_fleet(options));
+  PIXMILL_TRY(const auto place, results_place(settings_));
+  if (place != fleet.results) {
+    return fail(ErrorCode::kInvalidArgument,
+                fmt::format("the fleet keeps results in another place (theirs: {}; here: {}): set the same AWS_… and "
+                            "S3_PREFIX, or --data of one of its servers",
+                            fleet.results, place));
+  }
+  if (settings_.public_base_url.empty()) base_url_ = std::move(fleet.base_url);
+  return options;
+}
+
 Result<jobs::Stores> Here::open_stores() {
   if (!settings_.database_url.empty()) {
-    jobs::PostgresOptions options;
-    options.connect.url = settings_.database_url;
+    PIXMILL_TRY(auto options, join_fleet());
     options.connect.application_name = "pixmill audit";
     options.event_body = event_body();
     options.migrate = false;

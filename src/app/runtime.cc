@@ -129,6 +129,7 @@ Result<jobs::Stores> Runtime::open_database() {
   }
   jobs::PostgresOptions postgres;
   postgres.connect.url = options_.database_url;
+  if (!settings_.works) postgres.connect.application_name = "pixmill api";  // in pg_stat_activity
   postgres.master_key = options_.master_key;
   postgres.event_body = event_body;
   postgres.server = options_.server_id;

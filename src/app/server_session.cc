@@ -358,9 +358,8 @@ Task<void> ServerSession::shut_down() {
     if (left <= milliseconds(0)) break;
     co_await stop_.wait(left);
   }
-  if (parts_stopping_ == 0) co_return;
-  log::warning("stopped_at_deadline", {{"parts", parts_stopping_}});
-  io_.stop();
+  if (parts_stopping_ > 0) log::warning("stopped_at_deadline", {{"parts", parts_stopping_}});
+  io_.stop();  // what a part has left behind may wait for the bucket for a minute yet
 }
 
 void ServerSession::stop_beside(Task<void> part) {

@@ -140,6 +140,9 @@ Result<void> load_redis_parts(const Env& env, Settings& settings) {
   endpoint.port = static_cast<std::uint16_t>(port);
   endpoint.username = env.get_or("REDIS_USERNAME", "");
   endpoint.password = env.get_or("REDIS_PASSWORD", "");
+  if (!endpoint.username.empty() && endpoint.password.empty()) {
+    return fail(ErrorCode::kInvalidArgument, "REDIS_USERNAME is set without REDIS_PASSWORD");
+  }
   settings.redis = std::move(endpoint);
   return {};
 }

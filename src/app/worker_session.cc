@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -33,6 +34,7 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr milliseconds kItemGrace{6'000};
+constexpr milliseconds kStopMax{9'000};  // all of it together: service managers and P12 allow 10 s
 constexpr milliseconds kLookEvery{250};  // whether anything is left, when draining
 constexpr milliseconds kForever = std::chrono::hours(1);
 
@@ -144,12 +146,20 @@ Task<void> WorkerSession::main() {
     co_await work();
     log::info("stopping");
   }
+  // With the database away each item that is given back waits for it: what is left then is left to its lease.
+  asio::steady_timer deadline(io_);
+  deadline.expires_after(kStopMax);
+  deadline.async_wait([this](const boost::system::error_code& error) {
+    if (!error) io_.stop();
+  });
   if (runtime_) co_await runtime_->drain(kItemGrace);
+  deadline.cancel();
   if (started) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(SteadyClock::now() - begun).count();
     std::fprintf(stderr, "pixmill: ended after %s\n", format_duration(seconds).c_str());
   }
   signals_.cancel();
+  io_.stop();  // releases may still wait for the database
 }
 
 Error no_database() {

@@ -1,4 +1,6 @@
 // Jobs go away, a bounded piece per transaction. Their files are gone before their rows.
+#include <algorithm>
+
 #include "jobs/postgres_internal.h"
 
 namespace pixmill::jobs::postgres {
@@ -55,7 +57,8 @@ Result<std::optional<Removal>> Writer::claim_removal(milliseconds lease) {
   return transact(Durability::kDurable, [&]() -> Result<std::optional<Removal>> {
     PIXMILL_TRY([[maybe_unused]] const auto stranded,
                 run(session_, kStrandedRemovals, Params().add(now_ms() + kStrandedAfter.count())));
-    PIXMILL_TRY(const auto due, numbers(session_, kRemovalsDue, Params().add(now_ms()).add(kRemovalsLookedAt)));
+    PIXMILL_TRY(auto due, numbers(session_, kRemovalsDue, Params().add(now_ms()).add(kRemovalsLookedAt)));
+    std::ranges::sort(due);  // jobs are locked by their numbers
     for (const auto job_no : due) {
       PIXMILL_TRY(auto removal, take_up_removal(job_no, lease));
       if (removal) return removal;

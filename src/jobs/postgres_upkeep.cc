@@ -205,7 +205,8 @@ Result<bool> Writer::recount_and_end(std::int64_t job_no) {
 
 // They failed without anybody's fault, and may be retried, or are cancelled with their job.
 Result<bool> Writer::settle_open_items(std::int64_t job_no) {
-  PIXMILL_TRY(const auto stored, load_job(session_, job_no));
+  // Locked, or a retry might reopen items in between.
+  PIXMILL_TRY(const auto stored, load_job(session_, job_no, Lock::kForUpdate));
   const auto state = stored.job.state;
   if (!is_terminal(state)) return false;
   const bool cancel = state == JobState::kCancelled || state == JobState::kRejected;

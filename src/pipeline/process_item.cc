@@ -207,7 +207,6 @@ Task<Result<fetch::Fetched>> Pipeline::ask(const ItemTask& task, const fetch::So
 Task<Result<std::optional<std::vector<StoredOutput>>>> Pipeline::reuse(const ItemTask& task) {
   auto& earlier_blobs = task.plan->earlier_blobs ? *task.plan->earlier_blobs : parts_.blobs;
   std::vector<StoredOutput> outputs;
-  std::vector<std::string> written;
   if (task.may_have_stored) *task.may_have_stored = true;
   for (StoredOutput output : task.earlier->outputs) {
     const auto digest = digest_from_hex(output.sha256);
@@ -225,12 +224,10 @@ Task<Result<std::optional<std::vector<StoredOutput>>>> Pipeline::reuse(const Ite
     if (is_lost) {
       log::debug("earlier_result_lost",
                  {{"job", task.plan->job_id}, {"key", from.key}, {"code", code_text(taken.error())}});
-      // Nothing may stay that no row will name.
-      for (auto& key : written) static_cast<void>(co_await parts_.blobs.remove(std::move(key)));
+      // What was taken over already is left to the sweep: another attempt, with a newer lease, writes the same keys.
       co_return std::nullopt;
     }
     if (!taken) co_return std::unexpected(taken.error());
-    if (&from.store != &to.store || from.key != to.key) written.push_back(to.key);
     outputs.push_back(std::move(output));
   }
   if (outputs.empty()) co_return std::nullopt;

@@ -172,10 +172,15 @@ Task<Result<void>> Reconciler::look_through(jobs::Review due) {
     if (finding.open && troubled_.size() < kJobsRemembered) troubled_[due.job_no] = due.job;
   }
   const jobs::SweepParts sweeper{.store = parts_.store, .upkeep = parts_.upkeep, .blobs = parts_.blobs};
-  PIXMILL_CO_TRY(const auto swept, co_await jobs::sweep_job(sweeper, due.job, is_stopping));
-  if (swept.removed > 0) {
-    swept_.add(static_cast<double>(swept.removed));
-    log::info("orphans_removed", {{"job", due.job.text()}, {"files", swept.removed}});
+  const auto swept = co_await jobs::sweep_job(sweeper, due.job, is_stopping);
+  if (!swept && swept.error().code == ErrorCode::kNotFound) {
+    // Not the job: a bucket behind something that answers 404. Whether the job is gone shows at the next look.
+    co_return fail(ErrorCode::kUnavailable, "Its files cannot be listed.", swept.error().detail);
+  }
+  if (!swept) co_return std::unexpected(swept.error());
+  if (swept->removed > 0) {
+    swept_.add(static_cast<double>(swept->removed));
+    log::info("orphans_removed", {{"job", due.job.text()}, {"files", swept->removed}});
   }
   co_return Result<void>();
 }

@@ -3,7 +3,7 @@
 import json
 
 from support import auditor, case, pixmill
-from support.fleet import Fleet
+from support.fleet import MASTER_KEY, Fleet
 from support.servers import postgres
 from support.waiting import wait_until
 
@@ -103,7 +103,7 @@ class Postgres(case.Case):
 
         def audit(*arguments, code=0):
             done = pixmill.run_command("audit", job_id, "--json", "--data", fleet.servers[0].data, *arguments, cwd=self.folder,
-                                       env=database.settings())
+                                       env={**database.settings(), "PIXMILL_MASTER_KEY": MASTER_KEY})
             self.assertEqual(code, done.returncode, f"{done.stdout}\n{done.stderr}")
             return json.loads(done.stdout)
 

@@ -89,6 +89,7 @@ class MemoryBlobs final : public storage::BlobStore {
   std::optional<Error> put_error;
   std::function<void()> on_put = [] {};
   milliseconds put_takes{0};  // after the bytes are there
+  int removals = 0;
 
   Task<Result<void>> put(std::string key, std::string_view bytes, std::string) override {
     on_put();
@@ -112,6 +113,7 @@ class MemoryBlobs final : public storage::BlobStore {
     co_return storage::BlobInfo{.key = key, .bytes = blobs[key].size()};
   }
   Task<Result<void>> remove(std::string key) override {
+    ++removals;
     blobs.erase(key);
     co_return Result<void>{};
   }

@@ -22,7 +22,7 @@ ExitCode show(const Result<WebhookSecret>& secret) {
 
 ExitCode show_secret_of(const std::string& url, const Env& env, const std::string& data_flag) {
   const std::string folder = data_flag.empty() ? default_data_folder(env) : data_flag;
-  auto key = load_master_key(folder, env.get_or("PIXMILL_MASTER_KEY", ""));
+  auto key = find_master_key(folder, env.get_or("PIXMILL_MASTER_KEY", ""));
   if (!key) return refuse(key.error());
   jobs::PostgresOptions database;
   database.connect.url = url;
