@@ -158,7 +158,7 @@ class Refusals(WorkCase):
         worker = self.worker("worker")
         wait_until(lambda: "working" in worker.log_text(), 20, worker.log_text)
         done = subprocess.run([pixmill.binary(), "work"], cwd=self.folder, capture_output=True, text=True, timeout=60, check=False,
-                              env=pixmill.environment({**self.settings(), "TMP_OUTPUT_PATH": worker.folder}))
+                              env=pixmill.environment({**self.settings(), "TMP_OUTPUT_PATH": worker.data}))
         self.assertEqual(9, done.returncode, done.stderr)
         self.assertIn("--data", done.stderr)
 
