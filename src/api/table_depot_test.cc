@@ -1,5 +1,6 @@
 #include "api/table_depot.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>

@@ -117,8 +117,9 @@ class Fleet(WorkCase):
     def test_a_second_interrupt_stops_at_once(self):
         server = self.server()
         worker = self.worker("worker")
-        job = self.upload(server, 4, "/slow/{n}?ms=60000")
-        wait_until(lambda: server.get(f"/v1/jobs/{job}/items?state=leased&limit=1").json["total"] == 4, 30, "all leased")
+        self.assertTrue(self.upload(server, 4, "/slow/{n}?ms=60000"))
+        # What is not under way yet is given back at once.
+        wait_until(lambda: self.pictures.total == 4, 30, "all asked for")
         worker.process.send_signal(signal.SIGINT)
         wait_until(lambda: "stopping" in worker.log_text(), 10, worker.log_text)
         worker.process.send_signal(signal.SIGINT)
