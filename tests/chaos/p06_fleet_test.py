@@ -35,7 +35,7 @@ class P06(FleetCase):
 
 class P07(FleetCase):
     def test_the_database_dispatches_when_redis_goes_for_good(self):
-        rows = case.short_or_long(600, 10_000)
+        rows = case.short_or_long(300, 10_000)
         origin, receiver, fleet = self.origin(), self.receiver(), self.fleet(workers=3)
         urls = [f"{origin.url}/slow/{n}?ms=60" for n in range(rows)]
         begun = time.monotonic()

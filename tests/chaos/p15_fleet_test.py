@@ -66,7 +66,7 @@ class P17(FleetCase):
         settings = {"PIXMILL_WEBHOOK_SCHEDULE_MS": ",".join(["0", *["200"] * 40])}
         fleet = self.fleet(servers=2, workers=2, env=settings)
         urls = {}
-        for number in range(case.short_or_long(12, 200)):
+        for number in range(case.short_or_long(6, 200)):
             table = [f"{origin.url}/pic/{number}/{n}" for n in range(3)]
             urls[self.upload(fleet, chance, table, receiver.url)] = table
         wait_until(lambda: not self.open_deliveries(fleet), case.short_or_long(60, 600), lambda: self.open_deliveries(fleet)[:5], every=0.2)
@@ -100,7 +100,7 @@ class P17(FleetCase):
 class P19(FleetCase):
     def test_each_generation_has_one_terminal_event_whatever_races(self):
         """Small jobs that end, are cancelled from two sides and retried from two sides at once."""
-        jobs = case.short_or_long(80, 1_000)
+        jobs = case.short_or_long(40, 1_000)
         origin, receiver = self.origin(), self.receiver()
         fleet = self.fleet(servers=2, workers=3)
         with concurrent.futures.ThreadPoolExecutor(8) as users:
