@@ -38,7 +38,8 @@ void add_work_command(CLI::App& cli, Action& action) {
       ->add_option("--max-time", flags->time_max_s, "End after so long, such as 50s, 10m or 2h; seconds without a unit")
       ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}},
                                         CLI::AsNumberWithUnit::CASE_SENSITIVE))
-      ->check(CLI::Range(1.0, 30 * 86400.0));
+      ->check(CLI::Range(1.0, 30 * 86400.0))
+      ->option_text("TIME");
   add_work_flags(*command, flags->work);
   command->callback([flags, &action] {
     action = [flags] {
