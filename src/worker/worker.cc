@@ -29,6 +29,7 @@ constexpr milliseconds kStoreAwayWait{500};
 constexpr milliseconds kRoomWait{1'000};
 constexpr milliseconds kNotNowWait{500};  // until may_claim is asked again
 constexpr milliseconds kAbortWait{2'000};
+constexpr std::size_t kRemovedAtOnce = 1'000;  // more than one process has under way
 
 using ItemKey = std::pair<std::int64_t, std::uint64_t>;  // job number, item
 
@@ -93,6 +94,7 @@ struct Worker::Impl : std::enable_shared_from_this<Worker::Impl> {
   void meet(const Error& error);
   Task<void> clear_up(jobs::Lease lease);
   Task<bool> is_ours_alone(jobs::ClaimedItem item);
+  static Task<void> clear_after_removal(std::shared_ptr<Impl> self, JobId job);
   Task<void> stop_everything(milliseconds grace);
 
   void spawn(jobs::ClaimedItem item);
@@ -292,14 +294,26 @@ Task<void> Worker::Impl::give_back(jobs::Lease lease, milliseconds ready_in) {
 Task<void> Worker::Impl::clear_up(jobs::Lease lease) {
   const auto found = held.find(key_of(lease));
   const bool is_there = found != held.end() && found->second->item.lease == lease;
-  if (options.sweeps && is_there && *found->second->may_have_stored) {
+  if (is_there && *found->second->may_have_stored) {
     const jobs::ClaimedItem item = found->second->item;
-    if (co_await is_ours_alone(item)) {
+    if (options.sweeps && co_await is_ours_alone(item)) {
       std::vector<jobs::ClaimedItem> aborted(1, item);
       co_await sweep_interrupted(parts.store, parts.blobs, std::move(aborted));
     }
+    co_await clear_after_removal(shared_from_this(), item.job);
   }
   co_await give_back(lease, milliseconds(0));
+}
+
+// A job may have been removed while its items' lease had passed on: what was stored here came after its folder was
+// emptied, and no review will look for it.
+Task<void> Worker::Impl::clear_after_removal(std::shared_ptr<Impl> self, JobId job) {
+  const auto record = co_await self->parts.store.job(job);
+  if (record || record.error().code != ErrorCode::kNotFound) co_return;
+  const auto removed = co_await self->parts.blobs.remove_below(job.text() + "/", kRemovedAtOnce);
+  if (!removed) {
+    log::warning("files_of_removed_job_stay", {{"job", job.text()}, {"message", removed.error().message}});
+  }
 }
 
 // True when nobody else can be at work on the item, so that what lies under its names is nobody's: its lease is held,
@@ -325,11 +339,14 @@ void Worker::Impl::forget(const jobs::Lease& lease) {
 }
 
 void Worker::Impl::recorded(const std::vector<jobs::ItemOutcome>& outcomes, const jobs::FinishReport& report) {
-  std::set<JobId> moved;
+  std::set<JobId> moved, passed_on;
   for (const auto& outcome : outcomes) {
-    if (const auto found = held.find(key_of(outcome.lease)); found != held.end()) moved.insert(found->second->item.job);
+    const bool is_fenced = std::ranges::find(report.fenced, outcome.lease) != report.fenced.end();
+    if (const auto found = held.find(key_of(outcome.lease)); found != held.end()) {
+      (is_fenced ? passed_on : moved).insert(found->second->item.job);
+    }
     forget(outcome.lease);
-    if (std::ranges::find(report.fenced, outcome.lease) != report.fenced.end()) continue;
+    if (is_fenced) continue;
     const auto* failure = std::get_if<jobs::ItemFailure>(&outcome.result);
     if (failure == nullptr) {
       (std::get<jobs::ItemSuccess>(outcome.result).unchanged ? unchanged : succeeded).add();
@@ -339,6 +356,9 @@ void Worker::Impl::recorded(const std::vector<jobs::ItemOutcome>& outcomes, cons
   }
   for (const auto& lease : report.fenced) {
     log::warning("outcome_fenced", {{"job_no", lease.job_no}, {"item", lease.item}, {"token", lease.token}});
+  }
+  for (const auto& job : passed_on) {
+    asio::co_spawn(executor, clear_after_removal(shared_from_this(), job), asio::detached);
   }
   if (options.on_moved) std::ranges::for_each(moved, options.on_moved);
   announce_finished(report.jobs_finished);

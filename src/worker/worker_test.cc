@@ -390,6 +390,44 @@ TEST_F(WorkerTest, P03AbortedItemRemovesNothingWhereOthersMayStoreTheSameName) {
   EXPECT_TRUE(blobs_.blobs.contains("images/p1.jpg"));
 }
 
+TEST_F(WorkerTest, P03FileThatArrivedAfterItsJobWasRemovedGoesToo) {
+  items_ = 1;
+  job_.blob_prefix = job_.id.text() + "/";
+  const std::string beside = Uuid::random().text() + "/p1.jpg";
+  blobs_.blobs[beside] = "x";
+  bool is_fenced = false;
+  store_.on_finish = [this, &is_fenced](const auto& outcomes) {
+    is_fenced = true;
+    // The job was removed while this one was paused, and its folder emptied before the file came.
+    EXPECT_EQ(blobs_.blobs.size(), 2u);
+    store_.on_job = [](const JobId&) -> Result<jobs::Job> { return fail(ErrorCode::kNotFound, "no such job"); };
+    jobs::FinishReport report;
+    for (const auto& outcome : outcomes) report.fenced.push_back(outcome.lease);
+    return Result<jobs::FinishReport>(report);
+  };
+  const auto end = [this, &is_fenced]() -> Task<void> {
+    for (int i = 0; i < 1'000 && !(is_fenced && blobs_.blobs.size() == 1); ++i) co_await pause_for(milliseconds(1));
+    done_.ring();
+  };
+  asio::co_spawn(io_, end, asio::detached);
+  testing::run_task(io_, run(seconds(10)));
+  ASSERT_EQ(blobs_.blobs.size(), 1u);
+  EXPECT_TRUE(blobs_.blobs.contains(beside)) << "another job's";
+}
+
+TEST_F(WorkerTest, FencedOutcomeOfAJobThatIsThereRemovesNothing) {
+  items_ = 1;
+  job_.blob_prefix = job_.id.text() + "/";
+  store_.on_finish = [this](const auto& outcomes) {
+    jobs::FinishReport report;
+    for (const auto& outcome : outcomes) report.fenced.push_back(outcome.lease);
+    done_.ring();
+    return Result<jobs::FinishReport>(report);
+  };
+  testing::run_task(io_, run(seconds(10)));
+  EXPECT_EQ(blobs_.blobs.size(), 1u) << "a newer attempt may have recorded it";
+}
+
 TEST_F(WorkerTest, StoreThatIsAwayIsAskedAgain) {
   int refusals = 1;
   store_.on_claim = [&](const auto& request) -> Result<jobs::Claim> {
