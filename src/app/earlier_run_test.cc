@@ -55,10 +55,10 @@ TEST_F(EarlierPlaceTest, ReadsTheJobsOfAnotherFolder) {
   made.id = JobId{Uuid::random()};
   made.blob_prefix = "images/";
   {
+    asio::io_context io;
     auto stores = jobs::open_sqlite_store(
         clock, {.path = path("out1/.pixmill.db"), .master_key = std::string(32, 'k'), .event_body = {}});
     ASSERT_TRUE(stores);
-    asio::io_context io;
     auto copy = made;
     ASSERT_TRUE(testing::run_task(io, stores->jobs->create_job(std::move(copy))));
   }

@@ -2,10 +2,9 @@
 //
 // `co_await thread.run(fn)` runs fn on the thread, in the order of the calls, and resumes the caller on its own
 // executor with fn's value. fn must not throw. The queue holds at most as many entries as there are waiting coroutines,
-// so it is bounded by them. The destructor finishes what is queued and joins.
+// so it is bounded by them. The destructor finishes what is queued and joins; the callers' loops must outlive it.
 #pragma once
 
-#include <boost/asio/append.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/dispatch.hpp>
@@ -41,7 +40,9 @@ class BlockingThread {
                          work = std::move(work)]() mutable {
         // The value travels in an optional because awaitable results must be default constructible.
         std::optional<Value> value(function());
-        asio::post(executor, asio::append(std::move(handler), std::move(value)));
+        // The work goes with the handler: once the loop has run it, this thread must not touch the loop any more.
+        asio::post(executor, [handler = std::move(handler), value = std::move(value),
+                              work = std::move(work)]() mutable { std::move(handler)(std::move(value)); });
       });
     };
     auto value = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::optional<Value>)>(
