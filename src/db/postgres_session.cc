@@ -17,15 +17,16 @@ constexpr milliseconds kFirstWait{10};
 constexpr milliseconds kWaitMax{1'000};
 constexpr milliseconds kUndecidedWait{50};
 constexpr int kDoublingsMax = 7;
-#define PIXMILL_NUMBER_AND_TIME \
-  "SELECT pg_current_xact_id()::text, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint::text"
+#define PIXMILL_TIME "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint::text"
+#define PIXMILL_NUMBER_AND_TIME "SELECT pg_current_xact_id()::text, " PIXMILL_TIME
 constexpr const char* kBegin = "BEGIN; " PIXMILL_NUMBER_AND_TIME;
 constexpr const char* kBeginAsync = "BEGIN; SET LOCAL synchronous_commit = off; " PIXMILL_NUMBER_AND_TIME;
 #undef PIXMILL_NUMBER_AND_TIME
 // Changes when the server begins anew after a crash, which loses its statistics. Unlike the time of its start it also
 // does when the server's first process survived.
 constexpr const char* kLife = "SELECT coalesce(stats_reset::text, '') FROM pg_stat_bgwriter";
-constexpr const char* kBeginSnapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+constexpr const char* kBeginSnapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT " PIXMILL_TIME;
+#undef PIXMILL_TIME
 
 // A moment between question and answer is the same moment.
 milliseconds ahead_of(std::int64_t server_ms, std::chrono::system_clock::time_point asked_at,
@@ -124,8 +125,12 @@ Result<void> Session::begin(Durability durability, Time give_up_at) {
 Result<void> Session::begin_snapshot(Time give_up_at) {
   while (true) {
     PIXMILL_RETURN_IF_ERROR(ensure_connected(give_up_at));
+    const auto asked_at = options_.now();
     auto begun = connection_->execute(kBeginSnapshot);
-    if (begun) return {};
+    if (begun) {
+      server_ahead_ = ahead_of(parse_integer((*begun)[0].view(0)).value_or(0), asked_at, options_.now());
+      return {};
+    }
     if (!recover(give_up_at)) return std::unexpected(std::move(begun).error());
   }
 }

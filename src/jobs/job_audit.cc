@@ -32,6 +32,7 @@ constexpr milliseconds kLanePatience = std::chrono::minutes(1);  // after which 
 struct Page {
   storage::BlobStore& blobs;
   bool deep;
+  std::function<bool()> is_stopping;
   std::vector<Output> outputs;
   Wakeup lane_ended;
   std::size_t next = 0;
@@ -73,7 +74,8 @@ Task<Result<void>> check_bytes(Page& page, const Output& output) {
 }
 
 Task<void> file_lane(std::shared_ptr<Page> page) {
-  while (page->next < page->outputs.size() && !page->failure) {
+  const auto may_go_on = [&] { return !page->failure && !(page->is_stopping && page->is_stopping()); };
+  while (page->next < page->outputs.size() && may_go_on()) {
     const auto& output = page->outputs[page->next++];
     ++page->check.results;
     auto looked = page->deep ? check_bytes(*page, output) : check_size(*page, output);
@@ -84,15 +86,16 @@ Task<void> file_lane(std::shared_ptr<Page> page) {
   page->lane_ended.ring();
 }
 
-Task<Result<FilesCheck>> check_page(storage::BlobStore& blobs, bool deep, std::vector<Output> outputs) {
+Task<Result<FilesCheck>> check_page(storage::BlobStore& blobs, AuditOptions options, std::vector<Output> outputs) {
   const auto executor = co_await asio::this_coro::executor;
   const auto page = std::make_shared<Page>(Page{.blobs = blobs,
-                                                .deep = deep,
+                                                .deep = options.deep,
+                                                .is_stopping = options.is_stopping,
                                                 .outputs = std::move(outputs),
                                                 .lane_ended = Wakeup(executor),
                                                 .check = {},
                                                 .failure = {}});
-  page->lanes = std::min(deep ? kDeepLanes : kLanes, page->outputs.size());
+  page->lanes = std::min(options.deep ? kDeepLanes : kLanes, page->outputs.size());
   for (std::size_t lane = page->lanes; lane > 0; --lane) {
     asio::co_spawn(executor, file_lane(page), [](const std::exception_ptr& error) { PIXMILL_CHECK(error == nullptr); });
   }
@@ -126,7 +129,7 @@ Task<Result<FilesCheck>> check_files(SweepParts parts, JobId job, AuditOptions o
     for (auto& item : items.items) {
       for (auto& output : item.outputs) outputs.push_back(std::move(output));
     }
-    PIXMILL_CO_TRY(auto page, co_await check_page(parts.blobs, options.deep, std::move(outputs)));
+    PIXMILL_CO_TRY(auto page, co_await check_page(parts.blobs, options, std::move(outputs)));
     add(sum, std::move(page));
   }
 }

@@ -70,6 +70,8 @@ void add(JobTotals& sum, const JobTotals& slice) {
   sum.cancelled += slice.cancelled;
   sum.bytes_in += slice.bytes_in;
   sum.bytes_out += slice.bytes_out;
+  sum.unchanged += slice.unchanged;
+  sum.changed += slice.changed;
   for (const auto& [code, count] : slice.failures) sum.failures[code] += count;
 }
 
@@ -83,6 +85,8 @@ JobTotals counted(const Job& job) {
           .cancelled = job.cancelled,
           .bytes_in = job.bytes_in,
           .bytes_out = job.bytes_out,
+          .unchanged = job.unchanged,
+          .changed = job.changed,
           .failures = {}};
 }
 
@@ -108,6 +112,8 @@ Finding compare_counters(const JobTotals& says, const JobTotals& truth) {
   compare("cancelled", says.cancelled, truth.cancelled);
   compare("bytes in", says.bytes_in, truth.bytes_in);
   compare("bytes out", says.bytes_out, truth.bytes_out);
+  compare("unchanged", says.unchanged, truth.unchanged);
+  compare("changed", says.changed, truth.changed);
   return finding;
 }
 

@@ -130,7 +130,9 @@ inline constexpr std::string_view kItemTotals =
     "), count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'cancelled'), "
     "coalesce(sum(bytes_in) FILTER (WHERE state IN " PIXMILL_KEPT_STATES
     "), 0)::bigint, "
-    "(SELECT coalesce(sum(o.bytes), 0) FROM outputs AS o WHERE o.job_no = $1 AND o.item BETWEEN $2 AND $3)::bigint "
+    "(SELECT coalesce(sum(o.bytes), 0) FROM outputs AS o WHERE o.job_no = $1 AND o.item BETWEEN $2 AND $3)::bigint, "
+    "count(*) FILTER (WHERE state = 'unchanged'), count(*) FILTER (WHERE state = 'succeeded' AND since_item IS NOT "
+    "NULL) "
     "FROM items WHERE job_no = $1 AND item BETWEEN $2 AND $3";
 inline constexpr std::string_view kFailureTotals =
     "SELECT error_code, COUNT(*) FROM items WHERE job_no = $1 AND item BETWEEN $2 AND $3 AND state = 'failed' "
@@ -184,7 +186,8 @@ inline constexpr std::string_view kForgetStrayOutputs =
     "AND i.item = $2 AND i.state IN " PIXMILL_KEPT_STATES ")";
 inline constexpr std::string_view kCorrectCounters =
     "UPDATE jobs SET row_count = $3, invalid = $4, total = $5, remaining = $6, leased = 0, succeeded = $7, failed = "
-    "$8, cancelled = $9, bytes_in = $10, bytes_out = $11 WHERE job_no = $1 AND generation = $2 AND state "
+    "$8, cancelled = $9, bytes_in = $10, bytes_out = $11, unchanged = $12, changed = $13 WHERE job_no = $1 AND "
+    "generation = $2 AND state "
     "IN " PIXMILL_ENDED_STATES;
 inline constexpr std::string_view kSetFailureCount =
     "INSERT INTO failure_counts AS f (job_no, error_code, count, example) VALUES ($1, $2, $3, '') "
@@ -211,7 +214,10 @@ inline constexpr std::string_view kNoteReview =
 inline constexpr std::string_view kDueReviews =
     "SELECT r.job_no, r.note, j.id FROM reviews AS r CROSS JOIN LATERAL (SELECT id FROM jobs WHERE jobs.job_no = "
     "r.job_no LIMIT 1) AS j WHERE r.since <= $1 OR r.since > $2 ORDER BY r.since, r.job_no LIMIT $3";
-inline constexpr std::string_view kEndReview = "DELETE FROM reviews WHERE job_no = $1 AND note = $2";
+// Not while a sweep is under way: its fence stands in the same row. Then it is put off to $3, which is now.
+inline constexpr std::string_view kEndReview =
+    "DELETE FROM reviews WHERE job_no = $1 AND note = $2 AND sweeping_until NOT BETWEEN $3 AND $4";
+inline constexpr std::string_view kPutReviewOff = "UPDATE reviews SET since = $3 WHERE job_no = $1 AND note = $2";
 inline constexpr std::string_view kBeginSweep =
     "INSERT INTO reviews (job_no, since, note, sweeping_until) VALUES ($1, $2, 1, $3) ON CONFLICT (job_no) DO UPDATE "
     "SET sweeping_until = excluded.sweeping_until";

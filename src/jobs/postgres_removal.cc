@@ -131,14 +131,15 @@ Result<RemovalStep> Writer::remove_more(std::int64_t job_no, std::int64_t after_
 
 // What does not grow with the pictures, and the job itself.
 Result<void> Writer::remove_rest(std::int64_t job_no) {
-  const std::vector<std::int64_t> this_one{job_no};
-  PIXMILL_TRY([[maybe_unused]] const auto reviews, run(session_, kForgetReviews, Params().add(this_one)));
   PIXMILL_TRY([[maybe_unused]] const auto idle, run(session_, kIdleMarksOfJob, Params().add(job_no).add(now_ms())));
   for (const auto sql :
        {kRemoveMarkUses, kRemoveRecipes, kRemoveRowNames, kRemoveFailures, kForgetLeaders, kForgetReopening,
         kRemoveAttempts, kRemoveDeliveries, kRemoveEvents, kForgetRemoval, kRemoveJob}) {
     PIXMILL_TRY([[maybe_unused]] const auto gone, run(session_, sql, Params().add(job_no)));
   }
+  // After the job, as whoever begins a sweep locks them.
+  const std::vector<std::int64_t> this_one{job_no};
+  PIXMILL_TRY([[maybe_unused]] const auto reviews, run(session_, kForgetReviews, Params().add(this_one)));
   memories_.forget(job_no);
   rows_told_.erase(job_no);
   return {};

@@ -34,8 +34,8 @@ Result<std::vector<Violation>> Writer::violations(Invariant invariant, const Che
   const auto sql = check_of(invariant);
   if (sql.empty()) return fail(ErrorCode::kInvalidArgument, "That one is counted, not looked for.");
   const bool one_job = is_about_one_job(info_of(invariant).scope);
-  const auto params = one_job ? slice_of(range) : Params().add(range.first_job).add(range.last_job).add(now_ms());
   return session_.snapshot([&]() -> Result<std::vector<Violation>> {
+    const auto params = one_job ? slice_of(range) : Params().add(range.first_job).add(range.last_job).add(now_ms());
     PIXMILL_TRY(const auto rows, session_.query(sql, params));
     std::vector<Violation> found;
     for (int i = 0; i < rows.size(); ++i) {
@@ -67,6 +67,8 @@ Result<JobTotals> Writer::item_totals(const CheckRange& range) {
     totals.cancelled = natural(sums[0], 4);
     totals.bytes_in = natural(sums[0], 5);
     totals.bytes_out = natural(sums[0], 6);
+    totals.unchanged = natural(sums[0], 7);
+    totals.changed = natural(sums[0], 8);
     if (totals.failed == 0) return totals;
     PIXMILL_TRY(const auto codes, session_.query(kFailureTotals, slice_of(range)));
     for (int i = 0; i < codes.size(); ++i) totals.failures[codes[i].text(0)] = natural(codes[i], 1);
@@ -101,9 +103,9 @@ Result<std::int64_t> Writer::jobs_after(std::int64_t after, std::uint32_t count)
 }
 
 Result<std::vector<Review>> Writer::due_reviews(TimePoint until, std::uint32_t limit) {
-  Params params;
-  params.add(database_ms(until)).add(database_ms(clock_.now() + kStrandedAfter)).add(std::int64_t{limit});
   return session_.snapshot([&]() -> Result<std::vector<Review>> {
+    Params params;
+    params.add(database_ms(until)).add(database_ms(clock_.now() + kStrandedAfter)).add(std::int64_t{limit});
     PIXMILL_TRY(const auto rows, session_.query(kDueReviews, params));
     std::vector<Review> due;
     for (int i = 0; i < rows.size(); ++i) {
@@ -249,19 +251,18 @@ Result<bool> Writer::write_missing_delivery(const Violation& violation) {
 
 Result<bool> Writer::correct(const JobRecord& record, const JobTotals& truth) {
   return transact(Durability::kDurable, [&]() -> Result<bool> {
-    // Failures before the job, as everybody locks them.
-    PIXMILL_TRY(const auto stored, load_job(session_, record.job_no));
+    // The job before its failures, as a retry locks them; outcomes, which lock them the other way round, do not come
+    // any more for a job that has ended.
+    PIXMILL_TRY(const auto stored, load_job(session_, record.job_no, Lock::kForUpdate));
     if (!is_terminal(stored.job.state) || stored.job.generation != record.job.generation) return false;
     PIXMILL_RETURN_IF_ERROR(correct_failures(record.job_no, truth));
     Params params;
     params.add(record.job_no).add(std::int64_t{record.job.generation}).add(number(truth.rows));
     params.add(number(truth.invalid)).add(number(truth.total)).add(number(truth.remaining));
     params.add(number(truth.succeeded)).add(number(truth.failed)).add(number(truth.cancelled));
-    params.add(number(truth.bytes_in)).add(number(truth.bytes_out));
-    PIXMILL_TRY(const auto changed, run(session_, kCorrectCounters, params));
-    // It was retried in this moment: begin anew, and find out.
-    if (changed == 0) return session_.try_again();
-    return true;
+    params.add(number(truth.bytes_in)).add(number(truth.bytes_out)).add(number(truth.unchanged));
+    PIXMILL_TRY(const auto corrected, run(session_, kCorrectCounters, params.add(number(truth.changed))));
+    return corrected > 0;
   });
 }
 
@@ -295,8 +296,13 @@ Result<void> Writer::note_fenced(const std::vector<Lease>& fenced) {
 
 Result<void> Writer::end_review(const Review& review) {
   return transact(Durability::kProgress, [&]() -> Result<void> {
-    PIXMILL_TRY([[maybe_unused]] const auto ended,
-                run(session_, kEndReview, Params().add(review.job_no).add(review.note)));
+    const auto now = now_ms();
+    PIXMILL_TRY(const auto ended,
+                run(session_, kEndReview,
+                    Params().add(review.job_no).add(review.note).add(now).add(now + 2 * kSweepFence.count())));
+    if (ended > 0) return {};
+    PIXMILL_TRY([[maybe_unused]] const auto put_off,
+                run(session_, kPutReviewOff, Params().add(review.job_no).add(review.note).add(now)));
     return {};
   });
 }
@@ -304,7 +310,9 @@ Result<void> Writer::end_review(const Review& review) {
 Result<bool> Writer::begin_sweep(const JobRecord& record) {
   return transact(Durability::kDurable, [&]() -> Result<bool> {
     PIXMILL_TRY(const auto stored, load_job(session_, record.job_no, Lock::kForUpdate));
-    if (!is_terminal(stored.job.state) || stored.job.generation != record.job.generation) return false;
+    const bool has_ended = is_terminal(stored.job.state) && stored.job.state != JobState::kDeleting;
+    if (!has_ended || stored.job.generation != record.job.generation) return false;
+    PIXMILL_RETURN_IF_ERROR(check_not_swept(record.job_no));
     Params params;
     params.add(record.job_no).add(now_ms()).add(now_ms() + kSweepFence.count());
     PIXMILL_TRY([[maybe_unused]] const auto begun, run(session_, kBeginSweep, params));

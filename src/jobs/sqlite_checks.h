@@ -112,7 +112,8 @@ inline constexpr std::string_view kItemTotals =
     "COALESCE(SUM(state = 'failed'), 0), COALESCE(SUM(state = 'cancelled'), 0), "
     "COALESCE(SUM(CASE WHEN state IN " PIXMILL_KEPT_STATES
     " THEN bytes_in ELSE 0 END), 0), "
-    "(SELECT COALESCE(SUM(o.bytes), 0) FROM outputs AS o WHERE o.job_no = ?1 AND o.item BETWEEN ?2 AND ?3) "
+    "(SELECT COALESCE(SUM(o.bytes), 0) FROM outputs AS o WHERE o.job_no = ?1 AND o.item BETWEEN ?2 AND ?3), "
+    "COALESCE(SUM(state = 'unchanged'), 0), COALESCE(SUM(state = 'succeeded' AND since_item IS NOT NULL), 0) "
     "FROM items WHERE job_no = ?1 AND item BETWEEN ?2 AND ?3";
 inline constexpr std::string_view kFailureTotals =
     "SELECT error_code, COUNT(*) FROM items WHERE job_no = ?1 AND item BETWEEN ?2 AND ?3 AND state = 'failed' "
@@ -157,7 +158,8 @@ inline constexpr std::string_view kForgetStrayOutputs =
     "AND i.item = ?2 AND i.state IN " PIXMILL_KEPT_STATES ")";
 inline constexpr std::string_view kCorrectCounters =
     "UPDATE jobs SET row_count = ?3, invalid = ?4, total = ?5, remaining = ?6, leased = 0, succeeded = ?7, failed = "
-    "?8, cancelled = ?9, bytes_in = ?10, bytes_out = ?11 WHERE job_no = ?1 AND generation = ?2 AND state "
+    "?8, cancelled = ?9, bytes_in = ?10, bytes_out = ?11, unchanged = ?12, changed = ?13 WHERE job_no = ?1 AND "
+    "generation = ?2 AND state "
     "IN " PIXMILL_ENDED_STATES;
 inline constexpr std::string_view kSetFailureCount =
     "INSERT INTO failure_counts (job_no, error_code, count, example) VALUES (?1, ?2, ?3, '') "
@@ -173,7 +175,10 @@ inline constexpr std::string_view kNoteReview =
 inline constexpr std::string_view kDueReviews =
     "SELECT r.job_no, r.note, j.id FROM reviews AS r INDEXED BY reviews_due CROSS JOIN jobs AS j ON j.job_no = "
     "r.job_no WHERE r.since NOT BETWEEN ?1 + 1 AND ?2 ORDER BY r.since, r.job_no LIMIT ?3";
-inline constexpr std::string_view kEndReview = "DELETE FROM reviews WHERE job_no = ?1 AND note = ?2";
+// Not while a sweep is under way: its fence stands in the same row. Then it is put off to ?3, which is now.
+inline constexpr std::string_view kEndReview =
+    "DELETE FROM reviews WHERE job_no = ?1 AND note = ?2 AND sweeping_until NOT BETWEEN ?3 AND ?4";
+inline constexpr std::string_view kPutReviewOff = "UPDATE reviews SET since = ?3 WHERE job_no = ?1 AND note = ?2";
 inline constexpr std::string_view kBeginSweep =
     "INSERT INTO reviews (job_no, since, note, sweeping_until) SELECT job_no, ?3, 1, ?4 FROM jobs WHERE job_no = ?1 "
     "AND generation = ?2 AND state IN " PIXMILL_ENDED_STATES

@@ -170,6 +170,7 @@ constexpr Named kStatements[] = {
     PLAN(kNoteReview),
     PLAN(kDueReviews),
     PLAN(kEndReview),
+    PLAN(kPutReviewOff),
     PLAN(kBeginSweep),
     PLAN(kEndSweep),
     PLAN(kIsSwept),

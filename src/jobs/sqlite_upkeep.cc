@@ -53,6 +53,8 @@ Result<JobTotals> Reader::item_totals(const CheckRange& range) {
     totals.cancelled = natural(sums, 4);
     totals.bytes_in = natural(sums, 5);
     totals.bytes_out = natural(sums, 6);
+    totals.unchanged = natural(sums, 7);
+    totals.changed = natural(sums, 8);
     sums.reset();
     if (totals.failed == 0) return totals;
     auto& codes = database_.prepare(kFailureTotals).bind(range.first_job).bind(number(range.first));
@@ -253,8 +255,9 @@ Result<bool> Writer::correct(const JobRecord& record, const JobTotals& truth) {
     auto& set = database_.prepare(kCorrectCounters).bind(record.job_no).bind(std::int64_t{record.job.generation});
     set.bind(number(truth.rows)).bind(number(truth.invalid)).bind(number(truth.total)).bind(number(truth.remaining));
     set.bind(number(truth.succeeded)).bind(number(truth.failed)).bind(number(truth.cancelled));
-    PIXMILL_TRY(const auto changed, run(set.bind(number(truth.bytes_in)).bind(number(truth.bytes_out))));
-    if (changed == 0) return false;
+    set.bind(number(truth.bytes_in)).bind(number(truth.bytes_out)).bind(number(truth.unchanged));
+    PIXMILL_TRY(const auto corrected, run(set.bind(number(truth.changed))));
+    if (corrected == 0) return false;
     PIXMILL_RETURN_IF_ERROR(correct_failures(stored, truth));
     return true;
   });
@@ -289,14 +292,19 @@ Result<void> Writer::note_review(std::int64_t job_no) {
 
 Result<void> Writer::end_review(const Review& review) {
   return transact(Durability::kProgress, [&]() -> Result<void> {
-    PIXMILL_TRY([[maybe_unused]] const auto ended,
-                run(database_.prepare(kEndReview).bind(review.job_no).bind(review.note)));
+    const auto now = now_ms();
+    auto& end = database_.prepare(kEndReview).bind(review.job_no).bind(review.note);
+    PIXMILL_TRY(const auto ended, run(end.bind(now).bind(now + 2 * kSweepFence.count())));
+    if (ended > 0) return {};
+    PIXMILL_TRY([[maybe_unused]] const auto put_off,
+                run(database_.prepare(kPutReviewOff).bind(review.job_no).bind(review.note).bind(now)));
     return {};
   });
 }
 
 Result<bool> Writer::begin_sweep(const JobRecord& record) {
   return transact(Durability::kProgress, [&]() -> Result<bool> {
+    PIXMILL_RETURN_IF_ERROR(check_not_swept(record.job_no));
     auto& begin = database_.prepare(kBeginSweep).bind(record.job_no).bind(std::int64_t{record.job.generation});
     PIXMILL_TRY(const auto begun, run(begin.bind(now_ms()).bind(now_ms() + kSweepFence.count())));
     return begun > 0;

@@ -109,15 +109,22 @@ std::string_view origin_of(std::string_view url) {
 
 std::string event_type(JobState state) { return fmt::format("job.{}", to_text(state)); }
 
+namespace {
+
+// Counters that were damaged must not become 2^64.
+std::uint64_t difference(std::uint64_t whole, std::uint64_t part) { return whole - std::min(whole, part); }
+
+}  // namespace
+
 std::uint64_t count_in_state(const StoredJob& stored, ItemState state) {
   const auto& job = stored.job;
   switch (state) {
     case ItemState::kPending:
-      return job.remaining - stored.leased;
+      return difference(job.remaining, stored.leased);
     case ItemState::kLeased:
       return stored.leased;
     case ItemState::kSucceeded:
-      return job.succeeded - job.unchanged;
+      return difference(job.succeeded, job.unchanged);
     case ItemState::kFailed:
       return job.failed;
     case ItemState::kCancelled:

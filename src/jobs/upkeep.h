@@ -64,6 +64,8 @@ struct JobTotals {
   std::uint64_t cancelled = 0;
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;
+  std::uint64_t unchanged = 0;
+  std::uint64_t changed = 0;
   std::map<std::string, std::uint64_t> failures = {};  // final ones, by code
   bool operator==(const JobTotals&) const = default;
 };
@@ -103,11 +105,12 @@ class Upkeep {
 
   // Those noted at `until` or before, oldest first; at most `limit`.
   [[nodiscard]] virtual Task<Result<std::vector<Review>>> due_reviews(TimePoint until, std::uint32_t limit) = 0;
-  // Unless it was noted again since.
+  // Unless it was noted again since, or a sweep is under way: then it is due again later.
   [[nodiscard]] virtual Task<Result<void>> end_review(Review review) = 0;
 
   // Keeps retries of an ended job from starting for kSweepFence, so that no row can come to name a file of its; false
-  // when the job is not in the generation of `record` or has not ended.
+  // when the job is not in the generation of `record`, has not ended, or is being removed. Errors: kUnavailable while
+  // another sweep's fence stands.
   [[nodiscard]] virtual Task<Result<bool>> begin_sweep(JobRecord record) = 0;
   [[nodiscard]] virtual Task<Result<void>> end_sweep(JobRecord record) = 0;
 };

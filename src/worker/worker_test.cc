@@ -337,6 +337,7 @@ TEST_F(WorkerTest, ClaimsNothingWhileItMayNot) {
 
 TEST_F(WorkerTest, AbortedItemLeavesNoFileWithoutARow) {
   items_ = 2;
+  job_.state = jobs::JobState::kCancelling;
   store_in_two_steps();
   store_.on_unreferenced = [](const std::vector<std::string>& keys) {
     std::vector<std::string> orphans;

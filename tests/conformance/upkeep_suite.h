@@ -312,8 +312,8 @@ TEST_P(UpkeepSuite, TellsOfTwoResultsUnderOneKey) {
 }
 
 TEST_P(UpkeepSuite, CorrectsTheCountersOfAJobThatHasEnded) {
-  for (const std::string wrong :
-       {"succeeded = 2, failed = 3", "bytes_in = 1", "bytes_out = bytes_out + 1", "row_count = 4", "invalid = 1"}) {
+  for (const std::string wrong : {"succeeded = 2, failed = 3", "bytes_in = 1", "bytes_out = bytes_out + 1",
+                                  "row_count = 4", "invalid = 1", "unchanged = 1", "changed = 2"}) {
     const auto id = ended_job();
     const auto before = job(id);
     expect_repaired(id, jobs::Invariant::kJobCounters, "UPDATE jobs SET " + wrong + " WHERE id = '" + id.text() + "'");
@@ -321,6 +321,7 @@ TEST_P(UpkeepSuite, CorrectsTheCountersOfAJobThatHasEnded) {
     EXPECT_EQ(after.succeeded, before.succeeded);
     EXPECT_EQ(after.bytes_out, before.bytes_out);
     EXPECT_EQ(after.rows, before.rows);
+    EXPECT_EQ(after.unchanged + after.changed, 0u);
   }
 }
 
@@ -427,6 +428,25 @@ TEST_P(UpkeepSuite, ARetryWaitsForASweep) {
   EXPECT_FALSE(must(upkeep().begin_sweep(ended))) << "it has gone on";
   work_off();
   EXPECT_FALSE(must(upkeep().begin_sweep(ended))) << "and is another generation";
+}
+
+TEST_P(UpkeepSuite, OneSweepAtATimeAndNoReviewEndsUnderIt) {
+  const auto id = ended_job();
+  const auto ended = record(id);
+  const auto review = due().at(0);
+  const auto noted_at = clock_.now();
+  clock_.advance(seconds(10));
+  EXPECT_TRUE(must(upkeep().begin_sweep(ended)));
+  EXPECT_EQ(code_of(run(upkeep().begin_sweep(ended))), ErrorCode::kUnavailable)
+      << "its end would lift the other's fence";
+  must(upkeep().end_review(review));
+  EXPECT_EQ(code_of(run(store().retry(id, {}))), ErrorCode::kUnavailable) << "the fence stays";
+  EXPECT_TRUE(must(upkeep().due_reviews(noted_at, 100)).empty()) << "it is put off, not asked for again at once";
+  must(upkeep().end_sweep(ended));
+  ASSERT_EQ(due().size(), 1u);
+  must(upkeep().end_review(due()[0]));
+  EXPECT_TRUE(due().empty());
+  must(store().retry(id, {}));
 }
 
 TEST_P(UpkeepSuite, OneProcessLeads) {
