@@ -71,6 +71,7 @@ struct ApiOptions {
       spool_folder;  // uploads wait here until they are ingested; created when missing, on the disk of the data folder
   std::string data_folder;  // whose free space /readyz reports
   std::string version;      // shown at / and by /readyz
+  std::string id_secret;    // what job ids are made with from Idempotency-Keys; the same on every server of a fleet
 
   std::string default_recipe = "compress";  // DEFAULT_RECIPE: a recipe, or a name that is looked up for every upload
   // Of jobs that do not say: storage/object_name. The original platform names its outputs <Product Name>_<uuid>.jpg.

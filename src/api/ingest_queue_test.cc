@@ -147,7 +147,7 @@ TEST_F(IngestQueueTest, FetchesASharedTableAndRemovesItWhenItIsIn) {
   jobs::Job job;
   job.id = JobId{Uuid::random()};
   const auto path = folder_.write("upload.csv", "url\n");
-  job.source_path = testing::run_task(io_, depot_.put(job.id, path)).value();
+  job.source_path = testing::run_task(io_, depot_.put(job.id, path, "")).value();
   store_.on_claim_ingests = [&](std::uint32_t) -> Result<std::vector<jobs::TakenIngest>> {
     std::vector<jobs::TakenIngest> taken;
     taken.push_back({.job = job, .lease = {job.id, 3}});
@@ -170,7 +170,7 @@ TEST_F(IngestQueueTest, LeavesASharedTableToWhoeverReadsItNow) {
   make({});
   const JobId id{Uuid::random()};
   const auto path = folder_.write("upload.csv", "url\nhttps://a.test/1.jpg\n");
-  const auto source_path = testing::run_task(io_, depot_.put(id, path)).value();
+  const auto source_path = testing::run_task(io_, depot_.put(id, path, "")).value();
   int asked = 0;
   // Its first question is the reader's, the second is asked when that has ended.
   store_.on_job = [&](const JobId&) -> Result<jobs::Job> {

@@ -21,6 +21,7 @@ constexpr std::string_view kBuiltInPlaceholders[] = {"product", "index", "row", 
                                                      "sha",     "uuid",  "rendition", "ext"};
 constexpr std::size_t kHeaderLinesMax = 50;
 constexpr std::size_t kRowProblemsMax = 1'000;
+constexpr std::size_t kStampChars = 16;  // of the request's digest, where it has an Idempotency-Key
 
 // A parameter whose wrongness somebody else has put into words.
 Problem wrong(std::string name, std::string_view value, const Error& error, std::string allowed) {
@@ -211,7 +212,7 @@ Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedF
   job.source_path = file.spool.path();
   job.ingest_lease = context.options.ingest_lease;
   if (context.depot != nullptr) {
-    auto shared = co_await context.depot->put(id, file.spool.path());
+    auto shared = co_await context.depot->put(id, file.spool.path(), job.source_digest.substr(0, kStampChars));
     if (!shared) co_return refuse(not_kept(shared.error()));
     job.source_path = std::move(*shared);
   }

@@ -165,21 +165,46 @@ Task<Checked<std::vector<jobs::NamedRecipe>>> Jobs::check_table(const Upload& up
   co_return std::move(report->named_recipes);
 }
 
-Task<Checked<http::Response>> Jobs::create(http::Request& request) {
-  if (const auto room = check_room(context_); !room) co_return refuse(room.error());
-  const JobId id{Uuid::random()};
-  PIXMILL_API_TRY(Upload upload, co_await context_.uploads.receive(request, id));
+Task<Checked<jobs::Job>> Jobs::start(Upload upload, JobId id, std::string digest) {
   PIXMILL_API_TRY(const auto recipes, co_await recipe_book(context_));
   PIXMILL_API_TRY(jobs::NewJob job, read_form(upload, *recipes));
   job.id = id;
+  job.source_digest = std::move(digest);
   PIXMILL_API_TRY(job.since, co_await check_since(upload.field("since")));
   PIXMILL_API_TRY(auto settled, co_await settle_watermark(context_, job.recipe, std::move(upload.watermark)));
   job.recipe = std::move(settled.text);
   PIXMILL_API_TRY(job.row_names, co_await check_table(upload, job, recipes));
-  PIXMILL_API_TRY(const auto created,
-                  co_await start_job(context_, std::move(job), std::move(*upload.file), std::move(settled.watermark)));
-  auto response = document(201, created);
-  response.headers.set("Location", fmt::format("{}/v1/jobs/{}", context_.options.links.base_url, id.text()));
+  co_return co_await start_job(context_, std::move(job), std::move(*upload.file), std::move(settled.watermark));
+}
+
+http::Response Jobs::created(const jobs::Job& job) const {
+  auto response = document(201, job);
+  response.headers.set("Location", fmt::format("{}/v1/jobs/{}", context_.options.links.base_url, job.id.text()));
+  return response;
+}
+
+Task<Checked<http::Response>> Jobs::create(http::Request& request) {
+  if (const auto room = check_room(context_); !room) co_return refuse(room.error());
+  PIXMILL_API_TRY(const auto key, keys_.begin(request));
+  const JobId own_id{Uuid::random()};
+  // The spool may hold the table of an earlier request with this key.
+  PIXMILL_API_TRY(Upload upload, co_await context_.uploads.receive(request, own_id));
+  if (!key) {
+    PIXMILL_API_TRY(const auto job, co_await start(std::move(upload), own_id, ""));
+    co_return created(job);
+  }
+  const auto digest = co_await digest_of(upload, context_.files);
+  if (!digest) co_return refuse(problem_of(digest.error()));
+  PIXMILL_API_TRY(auto earlier, co_await earlier_job(context_.parts.store, key->job, *digest));
+  if (!earlier) {
+    const auto job = co_await start(std::move(upload), key->job, *digest);
+    if (job) co_return created(*job);
+    // Another server may have been faster.
+    PIXMILL_API_TRY(earlier, co_await earlier_job(context_.parts.store, key->job, *digest));
+    if (!earlier) co_return refuse(job.error());
+  }
+  auto response = created(*earlier);
+  response.headers.set("Idempotent-Replayed", "true");
   co_return response;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/context.h"
+#include "api/idempotency.h"
 #include "http/router.h"
 #include "jobs/model.h"
 #include "jobs/recipe_book.h"
@@ -15,7 +16,7 @@ namespace pixmill::api {
 
 class Jobs {
  public:
-  explicit Jobs(Context& context) : context_(context) {}
+  explicit Jobs(Context& context) : context_(context), keys_(context.options.id_secret) {}
   void add_routes(http::Router& router);
 
  private:
@@ -35,9 +36,13 @@ class Jobs {
   // What the rows' names for recipes stand for.
   [[nodiscard]] Task<Checked<std::vector<jobs::NamedRecipe>>> check_table(
       const Upload& upload, const jobs::NewJob& job, std::shared_ptr<const jobs::RecipeBook> recipes);
+  // What is in it becomes the job `id`.
+  [[nodiscard]] Task<Checked<jobs::Job>> start(Upload upload, JobId id, std::string digest);
   [[nodiscard]] http::Response document(int status, const jobs::Job& job) const;
+  [[nodiscard]] http::Response created(const jobs::Job& job) const;
 
   Context& context_;
+  IdempotencyKeys keys_;
 };
 
 }  // namespace pixmill::api

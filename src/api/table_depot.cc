@@ -25,7 +25,11 @@ namespace {
 constexpr std::size_t kPieceBytes = 8u << 20;
 constexpr std::size_t kPiecesPerSweep = 1'000;
 
-std::string piece_key(const std::string& job, std::uint64_t piece) { return fmt::format("{}/{:06}", job, piece); }
+// `folder`: "<job id>/", and "<stamp>-" where the table has one.
+std::string piece_key(const std::string& folder, std::uint64_t piece) { return fmt::format("{}{:06}", folder, piece); }
+std::string folder_of(const std::string& job, const std::string& stamp) {
+  return fmt::format("{}/{}{}", job, stamp, stamp.empty() ? "" : "-");
+}
 
 // Blocking; its methods run on the files' thread.
 class SpooledFile {
@@ -75,21 +79,25 @@ class SpooledFile {
 
 struct SharedTable {
   std::uint64_t bytes = 0;
+  std::string stamp;
   std::string job;
   std::string ending;  // ".csv"
 };
 
-// "shared:<bytes>/<job id><ending>"
+// "shared:<bytes>[:<stamp>]/<job id><ending>"
 std::optional<SharedTable> parse_shared(std::string_view source_path) {
   if (!jobs::is_shared_table(source_path)) return std::nullopt;
   const auto rest = source_path.substr(jobs::kSharedTable.size());
   const auto slash = rest.find('/');
   if (slash == std::string_view::npos) return std::nullopt;
-  const auto bytes = parse_integer(rest.substr(0, slash));
+  const auto size = rest.substr(0, slash);
+  const auto colon = std::min(size.find(':'), size.size());
+  const auto bytes = parse_integer(size.substr(0, colon));
   const auto name = rest.substr(slash + 1);
   if (!bytes || *bytes < 0) return std::nullopt;
   const auto dot = std::min(name.find('.'), name.size());
   return SharedTable{.bytes = static_cast<std::uint64_t>(*bytes),
+                     .stamp = std::string(size.substr(std::min(colon + 1, size.size()))),
                      .job = std::string(name.substr(0, dot)),
                      .ending = std::string(name.substr(dot))};
 }
@@ -100,7 +108,8 @@ std::unexpected<Error> not_there() {
 
 }  // namespace
 
-Task<Result<std::string>> TableDepot::put(JobId job, std::string path) {
+Task<Result<std::string>> TableDepot::put(JobId job, std::string path, std::string stamp) {
+  const std::string folder = folder_of(job.text(), stamp);
   auto open = [path] { return SpooledFile::open(path, O_RDONLY); };
   PIXMILL_CO_TRY(const auto file, co_await files_.run(std::move(open)));
   std::uint64_t bytes = 0;
@@ -108,17 +117,18 @@ Task<Result<std::string>> TableDepot::put(JobId job, std::string path) {
     auto read = [file] { return file->read_piece(); };
     PIXMILL_CO_TRY(const std::string content, co_await files_.run(std::move(read)));
     if (content.empty()) break;
-    PIXMILL_CO_RETURN_IF_ERROR(co_await blobs_.put(piece_key(job.text(), piece), content, "application/octet-stream"));
+    PIXMILL_CO_RETURN_IF_ERROR(co_await blobs_.put(piece_key(folder, piece), content, "application/octet-stream"));
     bytes += content.size();
   }
-  co_return fmt::format("{}{}/{}{}", jobs::kSharedTable, bytes, job.text(), table_extension(path));
+  co_return fmt::format("{}{}{}{}/{}{}", jobs::kSharedTable, bytes, stamp.empty() ? "" : ":", stamp, job.text(),
+                        table_extension(path));
 }
 
 Task<Result<std::string>> TableDepot::fetch(std::string source_path, std::int64_t reader) {
   const auto table = parse_shared(source_path);
   if (!table) co_return fail(ErrorCode::kInternal, "The job does not say where its table is");
   const std::string path = fmt::format("{}/{}-{}{}", spool_folder_, table->job, reader, table->ending);
-  auto done = co_await fetch_into(table->job, table->bytes, path);
+  auto done = co_await fetch_into(folder_of(table->job, table->stamp), table->bytes, path);
   if (done) co_return path;
   // The next attempt has another name.
   auto remove_part = [path] { return ::unlink(path.c_str()); };
@@ -126,12 +136,12 @@ Task<Result<std::string>> TableDepot::fetch(std::string source_path, std::int64_
   co_return std::unexpected(std::move(done).error());
 }
 
-Task<Result<void>> TableDepot::fetch_into(std::string job, std::uint64_t bytes, std::string path) {
+Task<Result<void>> TableDepot::fetch_into(std::string folder, std::uint64_t bytes, std::string path) {
   auto open = [path] { return SpooledFile::open(path, O_WRONLY | O_CREAT | O_TRUNC); };
   PIXMILL_CO_TRY(const auto file, co_await files_.run(std::move(open)));
   std::uint64_t have = 0;
   for (std::uint64_t piece = 0; have < bytes; ++piece) {
-    auto content = co_await blobs_.get(piece_key(job, piece), kPieceBytes);
+    auto content = co_await blobs_.get(piece_key(folder, piece), kPieceBytes);
     if (!content && content.error().code == ErrorCode::kNotFound) co_return not_there();
     if (!content) co_return std::unexpected(std::move(content).error());
     have += content->size();
@@ -181,7 +191,7 @@ Task<void> TableDepot::sweep(jobs::JobStore& store, std::chrono::steady_clock::d
     if (job && job->is_being_read) continue;
     const auto known = idle_.find(name);
     const auto since = known == idle_.end() ? now : known->second;
-    if (now - since < grace || known == idle_.end()) {
+    if (!job && (now - since < grace || known == idle_.end())) {
       idle.emplace(name, since);
       continue;
     }

@@ -25,7 +25,7 @@ class TableDepotTest : public ::testing::Test {
   std::string there_and_back(std::size_t bytes) {
     table_.clear();
     for (std::size_t i = 0; i < bytes; ++i) table_ += static_cast<char>('a' + i % 23);
-    const auto source = run(depot_.put(job_, folder_.write("upload.csv.gz", table_)));
+    const auto source = run(depot_.put(job_, folder_.write("upload.csv.gz", table_), ""));
     EXPECT_TRUE(source.has_value());
     source_path_ = source.value_or("");
     const auto path = run(depot_.fetch(source_path_, 7));
@@ -55,6 +55,18 @@ TEST_F(TableDepotTest, GivesBackWhatWasPut) {
   }
 }
 
+TEST_F(TableDepotTest, KeepsTablesOfOneJobApart) {
+  const auto first = run(depot_.put(job_, folder_.write("a.csv", "first"), "abc"));
+  const auto second = run(depot_.put(job_, folder_.write("a.csv", "second"), "def"));
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(*first, fmt::format("shared:5:abc/{}.csv", job_.text()));
+  const auto path = run(depot_.fetch(*first, 7));
+  ASSERT_TRUE(path);
+  EXPECT_EQ(folder_.read(job_.text() + "-7.csv"), "first");
+  run(depot_.remove(job_));
+  EXPECT_TRUE(blobs_.blobs.empty());
+}
+
 TEST_F(TableDepotTest, APieceThatIsNotThereMayBeElsewhere) {
   there_and_back(kPieceBytes + 1);
   blobs_.blobs.erase(job_.text() + "/000001");
@@ -67,8 +79,8 @@ TEST_F(TableDepotTest, APieceThatIsNotThereMayBeElsewhere) {
 
 TEST_F(TableDepotTest, SaysWhenNothingCanBeStored) {
   blobs_.put_error = Error{.code = ErrorCode::kUnavailable, .message = "away", .detail = {}};
-  EXPECT_EQ(run(depot_.put(job_, folder_.write("a.csv", "x"))).error().code, ErrorCode::kUnavailable);
-  EXPECT_EQ(run(depot_.put(job_, folder_.file("none.csv"))).error().code, ErrorCode::kIo);
+  EXPECT_EQ(run(depot_.put(job_, folder_.write("a.csv", "x"), "")).error().code, ErrorCode::kUnavailable);
+  EXPECT_EQ(run(depot_.put(job_, folder_.file("none.csv"), "")).error().code, ErrorCode::kIo);
 }
 
 TEST_F(TableDepotTest, RemovesATable) {
@@ -78,7 +90,7 @@ TEST_F(TableDepotTest, RemovesATable) {
   EXPECT_EQ(blobs_.blobs.size(), 1u);
 }
 
-TEST_F(TableDepotTest, SweepsWhatNobodyNeedsTheSecondTime) {
+TEST_F(TableDepotTest, SweepsWhatIsReadInAndWithoutAJobTheSecondTime) {
   testing::ScriptedStore store;
   const JobId reading{Uuid::random()};
   const JobId read_in{Uuid::random()};
@@ -93,7 +105,8 @@ TEST_F(TableDepotTest, SweepsWhatNobodyNeedsTheSecondTime) {
   };
   run(depot_.sweep(store, std::chrono::hours(1)));
   run(depot_.sweep(store, std::chrono::hours(1)));
-  EXPECT_EQ(blobs_.blobs.size(), 4u) << "its job may be about to be created";
+  EXPECT_FALSE(blobs_.blobs.contains(read_in.text() + "/000000")) << "who read it in was killed before it removed it";
+  EXPECT_EQ(blobs_.blobs.size(), 3u) << "the unknown one's job may be about to be created";
   run(depot_.sweep(store, std::chrono::hours(0)));
   EXPECT_EQ(blobs_.blobs.size(), 2u);
   EXPECT_TRUE(blobs_.blobs.contains(reading.text() + "/000000"));

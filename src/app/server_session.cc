@@ -185,6 +185,7 @@ api::ApiOptions ServerSession::api_options() const {
   options.event_streams_max = shares_.server_connections / 2;
   options.ingest_lease = settings_.worker.lease;
   options.ingest_look_every = settings_.worker.rescue_every;
+  options.id_secret = master_key_;
   return options;
 }
 

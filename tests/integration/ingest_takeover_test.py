@@ -131,7 +131,7 @@ class Bucket(SharedTables, S3Case):
     """Results in a bucket of OpenStack Swift."""
 
     def make_fleet(self):
-        return self.use(Fleet(self.folder, self.database, "--engines", "1", env=self.env(S3_TIMEOUT_MS="3000")))
+        return self.use(Fleet(self.folder, self.database, "--engines", "1", env=self.env(S3_TIMEOUT_MS="10000")))
 
     def tables(self):
         return self.swift.keys(prefix=f"{self.prefix}/.pixmill-internal/tables/")
