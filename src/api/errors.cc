@@ -51,7 +51,9 @@ json::array rows_json(const Problem& problem) {
   json::array rows;
   for (const auto& row : problem.row_problems) {
     if (rows.size() == kShownRowsMax) break;
-    rows.push_back(json::object{{"row", row.row}, {"column", row.column}, {"message", row.message}});
+    rows.push_back(json::object{{"row", row.row},
+                                {"column", replace_invalid_utf8(row.column)},
+                                {"message", replace_invalid_utf8(row.message)}});
   }
   return rows;
 }
@@ -140,17 +142,18 @@ Problem bad_rows(const jobs::TableReport& report) {
 
 http::Response problem_response(const Problem& problem, const http::Request& request) {
   log_if_ours(problem, request);
+  // Texts may repeat what a client sent, and JSON is UTF-8.
   json::object body{{"type", "urn:pixmill:error:" + problem.code},
                     {"title", title_of(problem.status)},
                     {"status", problem.status},
-                    {"detail", problem.detail},
+                    {"detail", replace_invalid_utf8(problem.detail)},
                     {"code", problem.code}};
   if (!problem.hint.empty()) body["hint"] = problem.hint;
   body["request_id"] = request.request_id;
   if (problem.parameter) {
-    body["parameter"] = problem.parameter->name;
+    body["parameter"] = replace_invalid_utf8(problem.parameter->name);
     body["value"] = problem.parameter->value;
-    body["allowed"] = problem.parameter->allowed;
+    body["allowed"] = replace_invalid_utf8(problem.parameter->allowed);
   }
   if (!problem.row_problems.empty()) {
     body["rows"] = problem.rows;
@@ -168,7 +171,7 @@ http::Response legacy_error_response(const Problem& problem, const http::Request
   if (problem.status == 405) {
     body["detail"] = fmt::format("Method \"{}\" not allowed.", request.method);
   } else {
-    body["error"] = problem.detail;
+    body["error"] = replace_invalid_utf8(problem.detail);
     if (!problem.row_problems.empty()) body["errors"] = rows_json(problem);
     if (!problem.hint.empty()) body["hint"] = problem.hint;
   }

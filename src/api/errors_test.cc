@@ -77,6 +77,18 @@ TEST(Errors, NameTheWrongParameter) {
   EXPECT_EQ(body_of(problem_response(odd, request())).at("parameter"), "state");
 }
 
+TEST(Errors, AreUtf8WhateverTheyRepeat) {
+  Problem odd = wrong_parameter("name", "x", "the one of the address, \xff");
+  odd.detail = "there is no \xff";
+  odd.row_problems.push_back({.row = 1, .column = "\xff", .message = "it holds \xff"});
+  const auto body = body_of(problem_response(odd, request()));
+  EXPECT_EQ(body.at("detail"), "there is no \xEF\xBF\xBD");
+  EXPECT_EQ(body.at("allowed"), "the one of the address, \xEF\xBF\xBD");
+  EXPECT_EQ(body.at("errors").as_array()[0].at("column"), "\xEF\xBF\xBD");
+  EXPECT_EQ(body.at("errors").as_array()[0].at("message"), "it holds \xEF\xBF\xBD");
+  EXPECT_EQ(body_of(legacy_error_response(odd, request("/imgproc/upload"))).at("error"), "there is no \xEF\xBF\xBD");
+}
+
 TEST(Errors, ListBadRows) {
   jobs::TableReport report{.rows = 3'000, .images = 1, .bad_rows = 2'999, .problems = {}};
   for (std::uint64_t row = 1; row < 3'000; ++row) report.problems.push_back({row, "url", "Invalid URL"});

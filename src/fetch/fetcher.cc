@@ -370,6 +370,8 @@ Result<HostHeader> parse_host_header(std::string_view text) {
   const auto is_control = [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; };
   if (value.empty() || std::ranges::any_of(value, is_control))
     return refused("the value is empty or has control characters");
+  // Jobs keep their headers as JSON.
+  if (!is_valid_utf8(value)) return refused("the value is not UTF-8");
   const bool is_ours =
       std::ranges::any_of(kOurHeaders, [&](std::string_view ours) { return equals_ignoring_case(ours, name); });
   if (is_ours) return fail(ErrorCode::kInvalidArgument, fmt::format("The header {} cannot be set", name));

@@ -319,6 +319,7 @@ TEST(HostHeader, IsReadFromOneLine) {
                                      "example.com: Na me: v",
                                      "example.com: Name:",
                                      "example.com: Name: a\nb",
+                                     "example.com: Name: \xff",
                                      "exa mple.com: Name: v",
                                      "user@example.com: Name: v",
                                      "example.com/x: Name: v",

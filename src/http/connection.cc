@@ -315,9 +315,13 @@ Task<Result<void>> Connection::send_file(Response& response, const Exchange& exc
   if (exchange.range && may_send_range(response, exchange.if_range)) {
     const RangeChoice choice = choose_range(*exchange.range, whole);
     if (choice.kind == RangeKind::kUnsatisfiable) {
+      const Refusal refusal{.status = 416, .why = "The range lies behind the end of the file"};
+      Response problem = refusal_response(refusal, exchange.request_id);
       response.status = sent.status = 416;
+      response.headers.set("Content-Type", "application/problem+json");
+      response.headers.set("Cache-Control", "no-store");
       response.headers.set("Content-Range", fmt::format("bytes */{}", whole));
-      response.body = std::string();
+      response.body = std::move(problem.body);
       co_return co_await send_text(response, exchange, sent);
     }
     if (choice.kind == RangeKind::kPart) {

@@ -7,6 +7,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
 
+#include "base/ids.h"
 #include "base/log.h"
 #include "http/connection.h"
 #include "http/response_head.h"
@@ -32,7 +33,9 @@ struct Listener {
 // Best effort and without waiting: a client that does not read it loses an explanation.
 void answer_overload(tcp::socket socket) {
   const Refusal refusal{.status = 503, .why = "Too many connections; try again in a moment"};
-  Response response = refusal_response(refusal, "");
+  const std::string request_id = Uuid::random().text();
+  Response response = refusal_response(refusal, request_id);
+  response.headers.add("X-Request-Id", request_id);
   response.headers.add("Retry-After", "1");
   const std::string& body = std::get<std::string>(response.body);
   const ResponseFraming framing{.content_bytes = body.size(), .chunked = false, .close = true};
