@@ -111,6 +111,7 @@ std::unexpected<Error> Session::try_again() {
 Result<void> Session::begin(Durability durability, Time give_up_at) {
   while (true) {
     PIXMILL_RETURN_IF_ERROR(ensure_connected(give_up_at));
+    forget_old_plans();
     const auto asked_at = options_.now();
     auto begun = connection_->execute(durability == Durability::kDurable ? kBegin : kBeginAsync);
     if (begun) {
@@ -125,6 +126,7 @@ Result<void> Session::begin(Durability durability, Time give_up_at) {
 Result<void> Session::begin_snapshot(Time give_up_at) {
   while (true) {
     PIXMILL_RETURN_IF_ERROR(ensure_connected(give_up_at));
+    forget_old_plans();
     const auto asked_at = options_.now();
     auto begun = connection_->execute(kBeginSnapshot);
     if (begun) {
@@ -133,6 +135,13 @@ Result<void> Session::begin_snapshot(Time give_up_at) {
     }
     if (!recover(give_up_at)) return std::unexpected(std::move(begun).error());
   }
+}
+
+void Session::forget_old_plans() {
+  const auto now = steady_clock::now();
+  if (now - planned_at_ < options_.plans_last) return;
+  planned_at_ = now;
+  static_cast<void>(connection_->execute("DISCARD PLANS"));
 }
 
 bool Session::recover(Time give_up_at) {

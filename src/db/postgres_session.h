@@ -43,6 +43,9 @@ struct SessionOptions {
   std::chrono::milliseconds patience{3'000};
   // For the fate of a COMMIT without an answer, which the caller must not have to guess.
   std::chrono::milliseconds commit_patience{60'000};
+  // Statements are planned anew after so long: a plan is made for tables as large as they are then, and a table that
+  // was empty may have a million rows a few seconds later.
+  std::chrono::milliseconds plans_last{1'000};
   // What the server's clock is compared with.
   std::function<std::chrono::system_clock::time_point()> now = [] { return std::chrono::system_clock::now(); };
 };
@@ -86,6 +89,8 @@ class Session {
   // After an error of the work: true when it may be done again.
   [[nodiscard]] bool recover(Time give_up_at);
   [[nodiscard]] Result<void> ensure_connected(Time give_up_at);
+  // Before a transaction; a failure is one of the connection, which the transaction finds.
+  void forget_old_plans();
   [[nodiscard]] Result<void> reconnect();
   [[nodiscard]] Result<bool> fate_of_commit();
   void back_off();
@@ -96,6 +101,7 @@ class Session {
   std::optional<Connection> connection_;
   std::string transaction_;  // the number of the one under way
   std::chrono::milliseconds server_ahead_{0};
+  Time planned_at_;
   std::string server_life_;  // the server's, from crash to crash, when connection_ was made
   bool wants_again_ = false;
   int failures_ = 0;  // in a row; what the back-off grows with

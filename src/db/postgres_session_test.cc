@@ -341,6 +341,38 @@ TEST_F(PostgresSession, P11TellsHowFarTheServersClockIsAhead) {
   }
 }
 
+// As it was made when the table was empty, or as it is made now: what it looks up by.
+TEST_F(PostgresSession, PlansFollowTheTablesAsTheyGrow) {
+  // Wide, so that the planner takes few of its rows to be in the pages that it assumes.
+  pixmill::testing::execute_sql(
+      "CREATE TABLE pixmill.grows (job bigint, item bigint, a text, b text, c text, d text, e text, f text, g text, "
+      "h text, i text, j text, PRIMARY KEY (job, item)); ALTER TABLE pixmill.grows SET (autovacuum_enabled = off)");
+  constexpr std::string_view kLook = "SELECT item, a FROM grows WHERE job = $1 AND item = ANY($2) ORDER BY item";
+  constexpr std::string_view kNamed = "SELECT name FROM pg_prepared_statements WHERE statement LIKE '%FROM grows%'";
+  const auto plan_of = [&](Session& looking) {
+    return looking.snapshot([&]() -> Result<std::string> {
+      PIXMILL_TRY([[maybe_unused]] const auto rows,
+                  looking.query(kLook, Params().add(1).add(std::vector<std::int64_t>{1, 2})));
+      PIXMILL_TRY(const auto named, looking.query(kNamed, Params()));
+      PIXMILL_TRY(const auto lines,
+                  looking.connection()->execute("EXPLAIN (COSTS OFF) EXECUTE \"" + named[0].text(0) + "\"(1, '{1}')"));
+      std::string plan;
+      for (int i = 0; i < lines.size(); ++i) plan += lines[i].text(0) + ";";
+      return plan;
+    });
+  };
+  auto options = options_for(pixmill::testing::database_url());
+  options.plans_last = std::chrono::hours(1);
+  Session stale(options, stop_);
+  options.plans_last = milliseconds(0);
+  Session fresh(options, stop_);
+  const auto whole_job = HasSubstr("Filter: (item = ANY ($2))");
+  for (auto* looking : {&stale, &fresh}) EXPECT_THAT(plan_of(*looking).value(), whole_job);
+  pixmill::testing::execute_sql("INSERT INTO pixmill.grows SELECT 1, n FROM generate_series(1, 100000) AS n");
+  EXPECT_THAT(plan_of(stale).value(), whole_job) << "otherwise this test shows nothing";
+  EXPECT_THAT(plan_of(fresh).value(), HasSubstr("Index Cond: ((job = $1) AND (item = ANY ($2)))"));
+}
+
 TEST_F(PostgresSession, AnAbsentServerIsUnavailableAfterThePatience) {
   auto options = options_for("postgres://pixmill:s3cret@127.0.0.1:1/pixmill");
   options.patience = milliseconds(50);
