@@ -87,7 +87,7 @@ def contestants():
     return [OneProcess, *(lambda folder, workers=workers: ManyProcesses(folder, workers) for workers in WORKERS)]
 
 
-def run_job(contestant, table, count):
+def run_job(contestant, table, count, outcome="succeeded"):
     """(seconds from upload to webhook, CPU seconds of each group)."""
     with webhook_receiver.WebhookReceiver(SECRET) as receiver:
         before = contestant.cpu()
@@ -96,8 +96,8 @@ def run_job(contestant, table, count):
         [delivery] = receiver.wait_for(1, 900)
         after = contestant.cpu()
     job = contestant.server.job(job_id)
-    if job["succeeded"] != count:
-        sys.exit(f"{contestant.name} did {job['succeeded']} of {count} pictures: {job}")
+    if job[outcome] != count:
+        sys.exit(f"{contestant.name}: {job[outcome]} of {count} pictures {outcome}: {job}")
     return delivery.at - begun, {group: after[group] - before[group] for group in after}
 
 
@@ -118,9 +118,9 @@ def measure_pictures(contestant, nginx, root, count_of):
 
 
 def measure_queue(contestant, nginx):
-    """Rows of one address: after the first, each is a claim and a record and nothing else."""
-    table = table_of(f"http://127.0.0.1:{nginx.port}", ["one/picture.jpg"] * QUEUE_ROWS)
-    seconds, cpu = run_job(contestant, table, QUEUE_ROWS)
+    """Rows of one address that is not there: after the first, each is a claim and a record, and no file."""
+    table = table_of(f"http://127.0.0.1:{nginx.port}", ["none/picture.jpg"] * QUEUE_ROWS)
+    seconds, cpu = run_job(contestant, table, QUEUE_ROWS, "failed")
     return {"operations": 2 * QUEUE_ROWS / seconds, "ours": cpu["ours"] * 1e6 / QUEUE_ROWS,
             "PostgreSQL": cpu.get("PostgreSQL", 0) * 1e6 / QUEUE_ROWS}
 
@@ -185,8 +185,8 @@ def report(options, all_rounds):
         "One API server and 1, 2 or 4 workers on PostgreSQL 15 (on disk, fsync on), Redis 7 and OpenStack Swift's S3 interface, against one process",
         "with SQLite and the disk, all with the same pictures of the same nginx, one after the other in each round, **everything on the same 2 cores**:",
         "Swift's four Python processes take most of them, so the fleet's pictures/s are Swift's. What a fleet costs is in our CPU and PostgreSQL's.",
-        "From upload, before its first byte, to the webhook's arrival. The queue: 20,000 rows of one address, of which each is a claim and a record",
-        "and nothing else. Waits: medians of 30 jobs of one picture, everything idle before each; from the fetch on they include the picture and its PUT.", "",
+        "From upload, before its first byte, to the webhook's arrival. The queue: 20,000 rows of one address that is not there, of which each is a claim",
+        "and a record, and no file. Waits: medians of 30 jobs of one picture, everything idle before each; from the fetch on they include the picture and its PUT.", "",
         f"    ./run bench fleet --rounds {options.rounds}", "",
         f"{results.machine()} · {version[0] if version else 'pixmill'} · load average {load} at the end", "",
         *(picture_table(name, all_rounds) for name in SETS), queue_table(all_rounds)])

@@ -50,8 +50,8 @@ def measure(store, rows, nginx):
         database = stack.enter_context(postgres.Server(durable=True)) if store == "postgres" else None
         env = {**SETTINGS, **(database.settings() if database else {})}
         server = stack.enter_context(pixmill.Server(pathlib.Path(folder) / "data", env=env))
-        table = "url\n" + "".join(f"http://127.0.0.1:{nginx.port}/one/{n}.jpg\n" for n in range(rows))
-        warm_up = server.upload("url\n" + "".join(f"http://127.0.0.1:{nginx.port}/one/w{n}.jpg\n" for n in range(200)))
+        table = pixmill.table([f"http://127.0.0.1:{nginx.port}/one/{n}.jpg" for n in range(rows)])
+        warm_up = server.upload(pixmill.table([f"http://127.0.0.1:{nginx.port}/one/w{n}.jpg" for n in range(200)]))
         server.wait_final(warm_up)
         before = [process_cpu.seconds_of([server.pid]), process_cpu.seconds_of([database.pid]) if database else 0]
         begun = time.monotonic()
