@@ -192,7 +192,7 @@ TEST(JobsApi, NamesTheWrongParameter) {
 
 TEST(JobsApi, RefusesOtherBodies) {
   ApiServer server;
-  problem(server.post("/v1/jobs", "Content-Type: application/json\r\n", "{}"), 415, "unsupported_media_type");
+  problem(server.post("/v1/jobs", "Content-Type: text/csv\r\n", "a,b"), 415, "unsupported_media_type");
   problem(server.post("/v1/jobs", "Content-Type: multipart/form-data; boundary=b\r\n", "--b\r\ncut"), 400,
           "invalid_argument");
   ApiOptions small;

@@ -47,13 +47,13 @@ std::string_view title_of(int status) {
   }
 }
 
-json::array rows_json(const Problem& problem) {
+json::array rows_json(const std::vector<jobs::RowProblem>& problems) {
   json::array rows;
-  for (const auto& row : problem.row_problems) {
+  for (const auto& problem : problems) {
     if (rows.size() == kShownRowsMax) break;
-    rows.push_back(json::object{{"row", row.row},
-                                {"column", replace_invalid_utf8(row.column)},
-                                {"message", replace_invalid_utf8(row.message)}});
+    rows.push_back(json::object{{"row", problem.row},
+                                {"column", replace_invalid_utf8(problem.column)},
+                                {"message", replace_invalid_utf8(problem.message)}});
   }
   return rows;
 }
@@ -101,6 +101,10 @@ int http_status(ErrorCode code) {
     default:
       return 500;
   }
+}
+
+std::string row_problems_json(const std::vector<jobs::RowProblem>& problems) {
+  return json::serialize(rows_json(problems));
 }
 
 Problem problem_of(const Error& error) {
@@ -158,7 +162,7 @@ http::Response problem_response(const Problem& problem, const http::Request& req
   if (!problem.row_problems.empty()) {
     body["rows"] = problem.rows;
     body["bad_rows"] = problem.bad_rows;
-    body["errors"] = rows_json(problem);
+    body["errors"] = rows_json(problem.row_problems);
   }
   auto response = http::json_response(problem.status, json::serialize(body));
   response.headers.set("Content-Type", "application/problem+json");
@@ -172,7 +176,7 @@ http::Response legacy_error_response(const Problem& problem, const http::Request
     body["detail"] = fmt::format("Method \"{}\" not allowed.", request.method);
   } else {
     body["error"] = replace_invalid_utf8(problem.detail);
-    if (!problem.row_problems.empty()) body["errors"] = rows_json(problem);
+    if (!problem.row_problems.empty()) body["errors"] = rows_json(problem.row_problems);
     if (!problem.hint.empty()) body["hint"] = problem.hint;
   }
   return with_common_headers(http::json_response(problem.status, json::serialize(body)), problem);

@@ -47,6 +47,8 @@ using Checked = std::expected<T, Problem>;
 [[nodiscard]] Problem problem_of(const Error& error);
 [[nodiscard]] Problem not_found(std::string detail);
 [[nodiscard]] Problem wrong_parameter(std::string name, std::string_view value, std::string allowed);
+// A JSON list of at most 1,000 of them.
+[[nodiscard]] std::string row_problems_json(const std::vector<jobs::RowProblem>& problems);
 [[nodiscard]] Problem bad_rows(const jobs::TableReport& report);
 
 // What a 5xx hides from the client goes to the log here.

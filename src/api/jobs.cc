@@ -6,6 +6,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <boost/json/value_from.hpp>
 
 #include "api/checked_handler.h"
 #include "api/intake.h"
@@ -81,10 +82,27 @@ Checked<jobs::RetryFilter> parse_retry(const std::string& body) {
   return filter;
 }
 
+bool is_accepted(const jobs::NewJob& job, const jobs::TableReport& report) {
+  const bool some_good = report.bad_rows < report.rows;
+  return report.bad_rows == 0 || (job.invalid_rows == jobs::InvalidRows::kSkip && some_good);
+}
+
+std::string validation_document(const jobs::NewJob& job, const std::vector<std::string>& columns,
+                                const jobs::TableReport& report) {
+  const json::object body{{"accepted", is_accepted(job, report)}, {"rows", report.rows},
+                          {"bad_rows", report.bad_rows},          {"images", report.images},
+                          {"columns", json::value_from(columns)}, {"recipe", job.recipe},
+                          {"recipe_name", job.recipe_name}};
+  std::string text = json::serialize(body);
+  text.pop_back();
+  return text + R"(,"errors":)" + row_problems_json(report.problems) + "}";
+}
+
 }  // namespace
 
 void Jobs::add_routes(http::Router& router) {
   router.add("POST", "/v1/jobs", checked(this, &Jobs::create), true);
+  router.add("POST", "/v1/jobs/validate", checked(this, &Jobs::validate), true);
   router.add("GET", "/v1/jobs", checked(this, &Jobs::list), true);
   router.add("GET", "/v1/jobs/{id}", checked(this, &Jobs::show), true);
   router.add("DELETE", "/v1/jobs/{id}", checked(this, &Jobs::remove), true);
@@ -149,32 +167,48 @@ Task<Checked<std::optional<JobId>>> Jobs::check_since(std::string text) {
   co_return refuse(std::move(problem));
 }
 
-Task<Checked<std::vector<jobs::NamedRecipe>>> Jobs::check_table(const Upload& upload, const jobs::NewJob& job,
-                                                                std::shared_ptr<const jobs::RecipeBook> recipes) {
-  const auto table = table_options(context_, job, *upload.file, std::move(recipes));
-  PIXMILL_API_TRY(const auto columns, co_await table_columns(context_, upload.file->spool.path(), table));
-  if (const auto names = check_name_template(job.name_template, columns); !names) co_return refuse(names.error());
+Task<Checked<void>> Jobs::check_table(const Upload& upload, std::shared_ptr<const jobs::RecipeBook> recipes,
+                                      Draft& draft) {
+  const auto table = table_options(context_, draft.job, *upload.file, std::move(recipes));
+  PIXMILL_API_TRY(draft.columns, co_await table_columns(context_, upload.file->spool.path(), table));
+  if (const auto names = check_name_template(draft.job.name_template, draft.columns); !names) {
+    co_return refuse(names.error());
+  }
   auto report = co_await context_.parts.ingest.check(upload.file->spool.path(), table);
   if (!report) co_return refuse(table_problem(report.error()));
-  const auto marks =
-      co_await check_row_watermarks(&context_.parts.store, context_.parts.watermarks, context_.parts.policy, *report);
+  draft.report = std::move(*report);
+  const auto marks = co_await check_row_watermarks(&context_.parts.store, context_.parts.watermarks,
+                                                   context_.parts.policy, draft.report);
   if (!marks) co_return refuse(problem_of(marks.error()));
-  const bool some_good = report->bad_rows < report->rows;
-  const bool skip = job.invalid_rows == jobs::InvalidRows::kSkip;
-  if (report->bad_rows > 0 && !(skip && some_good)) co_return refuse(bad_rows(*report));
-  co_return std::move(report->named_recipes);
+  draft.job.row_names = draft.report.named_recipes;
+  co_return Checked<void>();
+}
+
+Task<Checked<Jobs::Draft>> Jobs::draft(Upload& upload, JobId id) {
+  PIXMILL_API_TRY(const auto recipes, co_await recipe_book(context_));
+  Draft draft;
+  PIXMILL_API_TRY(draft.job, read_form(upload, *recipes));
+  draft.job.id = id;
+  PIXMILL_API_TRY(draft.job.since, co_await check_since(upload.field("since")));
+  PIXMILL_API_TRY(auto settled, co_await settle_watermark(context_, draft.job.recipe, std::move(upload.watermark)));
+  draft.job.recipe = std::move(settled.text);
+  draft.watermark = std::move(settled.watermark);
+  if (const auto checked = co_await check_table(upload, recipes, draft); !checked) co_return refuse(checked.error());
+  co_return draft;
 }
 
 Task<Checked<jobs::Job>> Jobs::start(Upload upload, JobId id, std::string digest) {
-  PIXMILL_API_TRY(const auto recipes, co_await recipe_book(context_));
-  PIXMILL_API_TRY(jobs::NewJob job, read_form(upload, *recipes));
-  job.id = id;
-  job.source_digest = std::move(digest);
-  PIXMILL_API_TRY(job.since, co_await check_since(upload.field("since")));
-  PIXMILL_API_TRY(auto settled, co_await settle_watermark(context_, job.recipe, std::move(upload.watermark)));
-  job.recipe = std::move(settled.text);
-  PIXMILL_API_TRY(job.row_names, co_await check_table(upload, job, recipes));
-  co_return co_await start_job(context_, std::move(job), std::move(*upload.file), std::move(settled.watermark));
+  PIXMILL_API_TRY(auto draft, co_await this->draft(upload, id));
+  if (!is_accepted(draft.job, draft.report)) co_return refuse(bad_rows(draft.report));
+  draft.job.source_digest = std::move(digest);
+  co_return co_await start_job(context_, std::move(draft.job), std::move(*upload.file), std::move(draft.watermark));
+}
+
+Task<Checked<http::Response>> Jobs::validate(http::Request& request) {
+  const JobId nobody{Uuid::random()};
+  PIXMILL_API_TRY(Upload upload, co_await context_.uploads.receive(request, nobody, UploadForms::kMultipartOrJson));
+  PIXMILL_API_TRY(const auto draft, co_await this->draft(upload, nobody));
+  co_return http::json_response(200, validation_document(draft.job, draft.columns, draft.report));
 }
 
 http::Response Jobs::created(const jobs::Job& job) const {
@@ -188,7 +222,7 @@ Task<Checked<http::Response>> Jobs::create(http::Request& request) {
   PIXMILL_API_TRY(const auto key, keys_.begin(request));
   const JobId own_id{Uuid::random()};
   // The spool may hold the table of an earlier request with this key.
-  PIXMILL_API_TRY(Upload upload, co_await context_.uploads.receive(request, own_id));
+  PIXMILL_API_TRY(Upload upload, co_await context_.uploads.receive(request, own_id, UploadForms::kMultipartOrJson));
   if (!key) {
     PIXMILL_API_TRY(const auto job, co_await start(std::move(upload), own_id, ""));
     co_return created(job);

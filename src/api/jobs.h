@@ -21,6 +21,7 @@ class Jobs {
 
  private:
   [[nodiscard]] Task<Checked<http::Response>> create(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> validate(http::Request& request);
   [[nodiscard]] Task<Checked<http::Response>> list(http::Request& request);
   [[nodiscard]] Task<Checked<http::Response>> show(http::Request& request);
   [[nodiscard]] Task<Checked<http::Response>> cancel(http::Request& request);
@@ -33,9 +34,17 @@ class Jobs {
 
   [[nodiscard]] Checked<jobs::NewJob> read_form(const Upload& upload, const jobs::RecipeBook& recipes) const;
   [[nodiscard]] Task<Checked<std::optional<JobId>>> check_since(std::string text);
-  // What the rows' names for recipes stand for.
-  [[nodiscard]] Task<Checked<std::vector<jobs::NamedRecipe>>> check_table(
-      const Upload& upload, const jobs::NewJob& job, std::shared_ptr<const jobs::RecipeBook> recipes);
+  // A job that could be started, and what was found in its table.
+  struct Draft {
+    jobs::NewJob job;
+    std::shared_ptr<const engine::MarkFile> watermark;
+    std::vector<std::string> columns;
+    jobs::TableReport report;
+  };
+  // Everything that can be known before anything exists; bad rows are in the report.
+  [[nodiscard]] Task<Checked<Draft>> draft(Upload& upload, JobId id);
+  [[nodiscard]] Task<Checked<void>> check_table(const Upload& upload, std::shared_ptr<const jobs::RecipeBook> recipes,
+                                                Draft& draft);
   // What is in it becomes the job `id`.
   [[nodiscard]] Task<Checked<jobs::Job>> start(Upload upload, JobId id, std::string digest);
   [[nodiscard]] http::Response document(int status, const jobs::Job& job) const;

@@ -80,7 +80,7 @@ Task<http::Response> Legacy::upload(http::Request& request) {
 Task<Checked<JobId>> Legacy::accept(http::Request& request) {
   if (const auto room = check_room(context_); !room) co_return refuse(room.error());
   const JobId id{Uuid::random()};
-  auto upload = co_await context_.uploads.receive(request, id);
+  auto upload = co_await context_.uploads.receive(request, id, UploadForms::kMultipart);
   if (!upload && upload.error().status == 415) co_return refuse(bad_upload(std::string(kNoCsvText)));
   if (!upload && upload.error().status == 400) co_return refuse(unexpected(upload.error()));
   if (!upload) co_return refuse(upload.error());

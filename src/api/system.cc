@@ -34,7 +34,8 @@ curl -O {1}/v1/jobs/ID/result.csv</pre>
 <tr><th>Request</th><th>What it does</th></tr>
 <tr><td><code>POST /v1/jobs</code></td><td>Submit a job: a form with <code>file</code>, and optionally <code>recipe</code>,
 <code>webhook_url</code>, <code>name</code>, <code>name_template</code>, <code>url_column</code>, <code>skip_invalid</code>,
-<code>priority</code>, <code>headers</code>, <code>keep</code></td></tr>
+<code>priority</code>, <code>headers</code>, <code>keep</code>; or JSON with <code>rows</code></td></tr>
+<tr><td><code>POST /v1/jobs/validate</code></td><td>Check what would be submitted, and start nothing</td></tr>
 <tr><td><code>GET /v1/jobs</code></td><td>Jobs, newest first: <code>state</code>, <code>limit</code>, <code>before</code></td></tr>
 <tr><td><code>GET /v1/jobs/ID</code></td><td>One job with its progress</td></tr>
 <tr><td><code>GET /v1/jobs/ID/events</code></td><td>The same as it goes on, as Server-Sent Events</td></tr>

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "api/json_upload.h"
 #include "base/text.h"
 #include "http/multipart.h"
 #include "pipeline/watermarks.h"
@@ -229,9 +230,12 @@ class UploadReceiver::Reception {
 UploadReceiver::UploadReceiver(UploadLimits limits, BlockingThread& thread)
     : limits_(std::move(limits)), thread_(thread) {}
 
-Task<Checked<Upload>> UploadReceiver::receive(http::Request& request, JobId job) {
-  auto boundary = http::multipart_boundary(request.headers.get("Content-Type").value_or(""));
-  if (!boundary) {
+Task<Checked<Upload>> UploadReceiver::receive(http::Request& request, JobId job, UploadForms forms) {
+  const auto type = request.headers.get("Content-Type").value_or("");
+  auto boundary = http::multipart_boundary(type);
+  const bool is_json = forms == UploadForms::kMultipartOrJson &&
+                       equals_ignoring_case(trim(type.substr(0, type.find(';'))), "application/json");
+  if (!boundary && !is_json) {
     co_return refuse(Problem{.status = 415,
                              .code = "unsupported_media_type",
                              .detail = "The request is not a form of the type multipart/form-data",
@@ -244,10 +248,34 @@ Task<Checked<Upload>> UploadReceiver::receive(http::Request& request, JobId job)
                                       .message = "There is not enough space on the server's disk for this upload",
                                       .detail = {}}));
   }
+  if (is_json) co_return co_await receive_json(request, fmt::format("{}/{}.jsonl", limits_.spool_folder, job.text()));
   Reception reception(limits_, marks_held_, std::move(*boundary), limits_.spool_folder + "/" + job.text());
   const auto read = co_await reception.read(*request.body, thread_);
   if (!read) co_return refuse(problem_of(read.error()));
   co_return reception.take_upload();
+}
+
+Task<Checked<Upload>> UploadReceiver::receive_json(http::Request& request, std::string spool_path) {
+  auto body = co_await http::read_all(*request.body, kJsonUploadBytesMax);
+  if (!body && body.error().code == ErrorCode::kTooLarge) {
+    Problem problem = problem_of(body.error());
+    problem.hint = "Send more rows than these as a file of JSON Lines or CSV: curl -F file=@products.jsonl …";
+    co_return refuse(std::move(problem));
+  }
+  if (!body) co_return refuse(problem_of(body.error()));
+  // On the thread, which has one of these at a time: the document takes several times its size in memory.
+  auto store = [text = std::move(*body), path = spool_path, folder = limits_.spool_folder]() -> Checked<Upload> {
+    PIXMILL_TRY(auto json, read_json_upload(text));
+    Upload upload{.file = std::nullopt, .watermark = std::nullopt, .fields = std::move(json.fields)};
+    upload.file.emplace(SpoolFile(path), "rows.jsonl", json.table.size());
+    const auto writer = SpoolWriter::create(path);
+    if (!writer) return refuse(problem_of(writer.error()));
+    auto written = (*writer)->write(json.table);
+    if (written) written = (*writer)->finish(folder);
+    if (!written) return refuse(problem_of(written.error()));
+    return upload;
+  };
+  co_return co_await thread_.run(std::move(store));
 }
 
 Task<void> UploadReceiver::remove(std::string path) {

@@ -1,6 +1,6 @@
 // A multipart upload on its way to disk: the part `file` goes to a spool file in pieces of at most 64 kB, everything
-// else is in memory: form fields, and a picture that comes as the part `watermark`. Lives on the loop; the file is
-// written on a thread of its own.
+// else is in memory: form fields, and a picture that comes as the part `watermark`. Or the same as JSON
+// (api/json_upload), whose rows become that file. Lives on the loop; the file is written on a thread of its own.
 #pragma once
 
 #include <cstdint>
@@ -63,15 +63,17 @@ struct UploadLimits {
   std::uint64_t free_bytes_min = 0;  // that must remain on the disk
 };
 
+enum class UploadForms : std::uint8_t { kMultipart, kMultipartOrJson };
+
 class UploadReceiver {
  public:
   // `thread` writes; it must outlive the receiver.
   UploadReceiver(UploadLimits limits, BlockingThread& thread);
 
   // Reads the whole body. The file is on the disk (fsync, also of its folder) when this returns, under a name that
-  // begins with the job's id. Problems: 415 when the request is no multipart form, 400 when it is malformed, 413, 408,
-  // 507, 500.
-  [[nodiscard]] Task<Checked<Upload>> receive(http::Request& request, JobId job);
+  // begins with the job's id. Problems: 415 when the request is none of `forms`, 400 when it is
+  // malformed, 413, 408, 507, 500.
+  [[nodiscard]] Task<Checked<Upload>> receive(http::Request& request, JobId job, UploadForms forms);
 
   // Removes a file of the folder on the writing thread.
   [[nodiscard]] Task<void> remove(std::string path);
@@ -81,6 +83,8 @@ class UploadReceiver {
 
  private:
   class Reception;
+
+  [[nodiscard]] Task<Checked<Upload>> receive_json(http::Request& request, std::string spool_path);
 
   UploadLimits limits_;
   BlockingThread& thread_;

@@ -51,7 +51,7 @@ class UploadTest : public ::testing::Test {
     http::Request request;
     request.headers.add("Content-Type", std::move(type));
     request.body = &body;
-    return testing::run_task(io_, receiver.receive(request, job_));
+    return testing::run_task(io_, receiver.receive(request, job_, UploadForms::kMultipartOrJson));
   }
   Checked<Upload> receive_text(const std::string& text, UploadLimits limits = {}) {
     RepeatedBody body(text, "", 0, "--b--\r\n");
@@ -103,9 +103,32 @@ TEST_F(UploadTest, SpoolsAnEmptyFileToo) {
   EXPECT_TRUE(fs::exists(upload->file->spool.path()));
 }
 
+TEST_F(UploadTest, SpoolsTheRowsOfAJsonDocument) {
+  RepeatedBody body(R"({"recipe": "web", "rows": ["http://a/1",)", R"( "http://a/2",)", 2, R"( "http://a/3"]})");
+  const auto upload = receive(body, {}, "Application/JSON; charset=utf-8");
+  ASSERT_TRUE(upload) << upload.error().detail;
+  EXPECT_EQ(upload->field("recipe"), "web");
+  EXPECT_EQ(upload->file->name, "rows.jsonl");
+  EXPECT_EQ(upload->file->spool.path(), folder_.file(job_.text() + ".jsonl"));
+  const auto table = folder_.read(job_.text() + ".jsonl");
+  EXPECT_EQ(upload->file->bytes, table.size());
+  EXPECT_EQ(std::ranges::count(table, '\n'), 4);
+}
+
+TEST_F(UploadTest, RefusesAJsonDocumentThatIsWrongOrTooLarge) {
+  RepeatedBody wrong(R"({"rows": 1})", "", 0, "");
+  EXPECT_EQ(receive(wrong, {}, "application/json").error().status, 400);
+  RepeatedBody large("{", std::string(64 << 10, ' '), 200, "}");
+  const auto refused = receive(large, {}, "application/json");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().status, 413);
+  EXPECT_NE(refused.error().hint.find("file"), std::string::npos);
+  EXPECT_EQ(files(), 0u);
+}
+
 TEST_F(UploadTest, RefusesWhatIsNoForm) {
   RepeatedBody body("{}", "", 0, "");
-  const auto upload = receive(body, {}, "application/json");
+  const auto upload = receive(body, {}, "application/jsonl");
   ASSERT_FALSE(upload);
   EXPECT_EQ(upload.error().status, 415);
 }
@@ -146,7 +169,7 @@ TEST_F(UploadTest, SaysWhenTheFolderCannotBeWritten) {
   http::Request request;
   request.headers.add("Content-Type", "multipart/form-data; boundary=b");
   request.body = &body;
-  const auto upload = testing::run_task(io_, receiver.receive(request, job_));
+  const auto upload = testing::run_task(io_, receiver.receive(request, job_, UploadForms::kMultipartOrJson));
   ASSERT_FALSE(upload);
   EXPECT_EQ(upload.error().status, 500);
   EXPECT_EQ(upload.error().code, "io");

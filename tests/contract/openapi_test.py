@@ -24,8 +24,8 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 PHOTO = pictures.jpeg(pictures.photo(96, 72, seed=1), quality=90)
 MARK = pictures.png(pictures.with_alpha(pictures.poster(24, 24)))
 # What takes a slow client, a bucket or a race to provoke.
-UNPROVOKED = {("getFile", 302), ("auditJob", 409), *((name, 408) for name in (
-    "createJob", "retryJob", "createRecipe", "putRecipe", "previewRecipe", "uploadLegacy"))}
+UNPROVOKED = {("getFile", 302), ("auditJob", 409), ("createJob", 409), *((name, 408) for name in (
+    "createJob", "validateJob", "retryJob", "createRecipe", "putRecipe", "previewRecipe", "uploadLegacy"))}
 # Of these the document says all that there is to say: no other text is taken, and no such text is refused.
 SPELLED_OUT = {"limit", "after", "state", "code", "hosts", "version", "cancel", "raw", "repair", "deep", "skip_invalid", "overrides", "priority"}
 
@@ -232,11 +232,52 @@ class Contract(Running):
         self.assertEqual("invalid_argument", self.form("createJob", 400, "/v1/jobs", table, table).json["code"])
         self.ask("createJob", 400, "/v1/jobs", b"--x\r\n", {"Content-Type": "multipart/form-data; boundary=x"})
         self.form("createJob", 413, "/v1/jobs", table, (b"name", None, b"x" * 70_000))
-        self.ask("createJob", 415, "/v1/jobs", b"{}", {"Content-Type": "application/json"})
+        self.ask("createJob", 415, "/v1/jobs", b"a,b", {"Content-Type": "text/csv"})
         for data, code in ((b"", "invalid_table"), (b"a,b\n1,2\n", "invalid_table"), (b"url\nhtp://x\n", "invalid_rows"),
                            (gzip.compress(b"url\n")[:-9], "invalid_table")):
             self.assertEqual(code, self.form("createJob", 422, "/v1/jobs", (b"file", "a.csv", data)).json["code"])
         self.assertEqual("not_an_image", self.form("createJob", 422, "/v1/jobs", table, marked, (b"watermark", "a.png", b"<html>")).json["code"])
+
+    def test_create_job_as_json(self):
+        picture = self.pictures.url + "/pic/1"
+        job = self.json("createJob", 201, "/v1/jobs", {"rows": [picture, {"url": picture + "?b", "price": 19.9}], "recipe": {"format": "png"},
+                                                       "headers": ["127.0.0.1: X-Key: a"], "priority": 3, "skip_invalid": False}).json
+        done = self.server.wait_final(job["id"])
+        self.assertEqual((2, 2, "format=png"), (done["total"], done["succeeded"], done["recipe"]))
+        self.assertIn(",19.9,", self.server.get(f"/v1/jobs/{job['id']}/result.csv").text)
+        for wrong, name in (([], "body"), ({}, "rows"), ({"rows": [1]}, "rows[0]"), ({"rows": [picture], "priority": "3"}, "priority"),
+                            ({"rows": [picture], "unknown": "x"}, "unknown"), ({"rows": [picture], "recipe": "shiny=yes"}, "recipe")):
+            self.assertEqual(name, self.json("createJob", 400, "/v1/jobs", wrong).json["parameter"])
+        self.json("createJob", 413, "/v1/jobs", b" " * (9 << 20))
+        self.assertEqual("invalid_table", self.json("createJob", 422, "/v1/jobs", {"rows": []}).json["code"])
+        self.assertEqual("invalid_rows", self.json("createJob", 422, "/v1/jobs", {"rows": ["htp://x"]}).json["code"])
+
+    def test_validate_job(self):
+        picture = self.pictures.url + "/pic/1"
+        before = self.server.get("/v1/jobs").json["total"]
+        found = self.form("validateJob", 200, "/v1/jobs/validate", (b"file", "a.csv", f"url,sku\n{picture},1\nhtp://x,2\n".encode()),
+                          (b"recipe", None, b"web")).json
+        self.assertEqual((False, 2, 1, 1, ["url", "sku"]), tuple(found[name] for name in ("accepted", "rows", "bad_rows", "images", "columns")))
+        self.assertEqual((2, "url"), (found["errors"][0]["row"], found["errors"][0]["column"]))
+        for fields, accepted in (({}, True), ({"skip_invalid": True}, True)):
+            rows = [picture] if not fields else [picture, "htp://x"]
+            self.assertEqual(accepted, self.json("validateJob", 200, "/v1/jobs/validate/", {"rows": rows, **fields}).json["accepted"])
+        self.json("validateJob", 400, "/v1/jobs/validate", {"rows": [picture], "keep": "soon"})
+        self.json("validateJob", 413, "/v1/jobs/validate", b" " * (9 << 20))
+        self.ask("validateJob", 415, "/v1/jobs/validate", b"a,b", {"Content-Type": "text/csv"})
+        self.json("validateJob", 422, "/v1/jobs/validate", {"rows": []})
+        self.assertEqual(before, self.server.get("/v1/jobs").json["total"], "nothing was started")
+        self.assertEqual([], list((self.server.data / "spool").iterdir()))
+
+    def test_idempotency_key(self):
+        key = {"Content-Type": "application/json", "Idempotency-Key": "order-4711"}
+        body = json.dumps({"rows": [self.pictures.url + "/pic/1"]}).encode()
+        first = self.ask("createJob", 201, "/v1/jobs", body, key)
+        again = self.ask("createJob", 201, "/v1/jobs", body, key)
+        self.assertEqual((first.json["id"], "true"), (again.json["id"], again.headers["idempotent-replayed"]))
+        other = self.ask("createJob", 422, "/v1/jobs", body.replace(b"1", b"2"), key)
+        self.assertEqual("idempotency_key_reused", other.json["code"])
+        self.ask("createJob", 400, "/v1/jobs", body, {**key, "Idempotency-Key": "two words"})
 
     def test_text_that_is_not_utf_8_is_told_in_utf_8(self):
         table = (b"file", "products.csv", self.table("/pic/1"))
@@ -562,6 +603,8 @@ class World:
             return None if operation_id in ("createRecipe", "putRecipe") else [
                 "web", "compress@1", "own", "format=webp quality=80", "a: format=png b: quality=20 resize=40x", '{"format":"jpeg","quality":30}',
                 "watermark=upload", "grayscale=true blur=1.5"]
+        if name == "rows":
+            return [[self._table("/pic/1").decode().split(",")[-1].strip().strip('"')] * 2]
         return {"event": self._events, "key": self._keys, "webhook_url": [self._hook], "since": self._pinned,
                 "url_column": ["url", "Input Image Urls"],
                 "headers": ["127.0.0.1: X-Key: abc", "images.example: Authorization: x\n127.0.0.1: A: b"],
