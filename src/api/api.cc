@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "api/allowed_hosts.h"
+#include "api/api_docs.h"
 #include "api/audit.h"
 #include "api/context.h"
 #include "api/cors.h"
@@ -136,6 +137,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
     events.add_routes(router);
     audit.add_routes(router);
     system.add_routes(router);
+    docs.add_routes(router);
   }
 
   static Task<http::Response> handle(std::shared_ptr<Impl> self, http::Request& request);
@@ -163,6 +165,7 @@ struct Api::Impl : std::enable_shared_from_this<Api::Impl> {
   Events events;
   Audit audit;
   System system;
+  ApiDocs docs;
   http::Router router;
 };
 

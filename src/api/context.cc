@@ -20,9 +20,11 @@ constexpr std::string_view kStyle =
     "@media(prefers-color-scheme:dark){body{color:#e3e7ef;background:#14171d}th,td{border-color:#3a4150}"
     "code,pre{background:#222731}a{color:#8ab4f8}}";
 
-std::string style_hash() {
-  const auto digest = sha256(kStyle);
-  return to_base64(std::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
+std::string page_policy(std::string_view style) {
+  const auto digest = sha256(style);
+  return fmt::format(
+      "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+      to_base64(std::string_view(reinterpret_cast<const char*>(digest.data()), digest.size())));
 }
 
 }  // namespace
@@ -75,16 +77,14 @@ std::string attachment_disposition(std::string_view file_name) {
   return value + "; filename*=UTF-8''" + encoded;
 }
 
-http::Response page_response(int status, std::string_view title, std::string_view body) {
-  static const std::string kPolicy = fmt::format(
-      "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-      style_hash());
+http::Response page_response(int status, std::string_view title, std::string_view body, std::string_view more_style) {
+  const std::string style = fmt::format("{}{}", kStyle, more_style);
   auto response =
       http::html_response(status, fmt::format("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                                               "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
                                               "<title>{}</title><style>{}</style></head>\n<body>\n{}\n</body></html>\n",
-                                              html_escape(title), kStyle, body));
-  response.headers.set("Content-Security-Policy", kPolicy);
+                                              html_escape(title), style, body));
+  response.headers.set("Content-Security-Policy", page_policy(style));
   return response;
 }
 

@@ -56,7 +56,9 @@ struct Context {
 // A name for Content-Disposition: quoted ASCII, and RFC 8187 beside it where that loses something.
 [[nodiscard]] std::string attachment_disposition(std::string_view file_name);
 
-// A page of our own: its style is allowed by its hash, everything else is forbidden. `body` is markup.
-[[nodiscard]] http::Response page_response(int status, std::string_view title, std::string_view body);
+// A page of our own: its style is allowed by its hash, everything else is forbidden. `body` is markup; `more_style` is
+// what this page has beside the style of all of them.
+[[nodiscard]] http::Response page_response(int status, std::string_view title, std::string_view body,
+                                           std::string_view more_style = {});
 
 }  // namespace pixmill::api

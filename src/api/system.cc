@@ -48,6 +48,8 @@ keeps every byte of the input's cells</td></tr>
 <tr><td><code>POST /v1/jobs/ID/pause</code>, <code>resume</code></td><td>Begin no more of its images; go on</td></tr>
 <tr><td><code>GET /v1/jobs/ID/deliveries</code></td><td>Its webhooks; <code>POST …/EVENT/resend</code> sends one again</td></tr>
 <tr><td><code>GET /files/…</code></td><td>Finished images</td></tr>
+<tr><td><code>GET <a href="/docs/api">/docs/api</a></code>, <code><a href="/openapi.json">/openapi.json</a></code></td>
+<td>Everything there is to know of each request, to read and as OpenAPI</td></tr>
 <tr><td><code>GET <a href="/v1/system">/v1/system</a></code></td><td>The hosts that images come from, with their limits and
 waits, and the services in use; <code>hosts</code> says how many rows</td></tr>
 <tr><td><code>POST /imgproc/upload</code>, <code>GET /imgproc/status/ID/</code></td><td>The original platform's interface</td></tr>

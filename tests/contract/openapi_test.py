@@ -1,8 +1,11 @@
 """docs/openapi.yaml and the server say the same: P45, P46."""
 
+import base64
 import copy
 import gzip
+import hashlib
 import http.client
+import importlib.util
 import io
 import json
 import os
@@ -137,6 +140,24 @@ class Description(case.Case):
         for route in routes:
             strict = self.document.spec["paths"][route.path].get("x-trailing-slash") is False
             self.assertEqual(route.either_slash, not strict and route.path != "/", route.path)
+
+    def test_whatever_it_says_is_escaped_on_its_page(self):
+        def hostile(value, key=""):
+            if isinstance(value, dict):
+                return {name + "<b>" if key in ("properties", "content") else name: hostile(part, name) for name, part in value.items()}
+            if isinstance(value, list):
+                return [hostile(part, key) for part in value]
+            leads_on = key in ("$ref", "tags") or (key == "name" and value in tags)
+            return value + "</pre><b a='\"`&" if isinstance(value, str) and not leads_on else value
+
+        tags = [tag["name"] for tag in self.document.spec["tags"]]
+        made = importlib.util.spec_from_file_location("embed_api", openapi.ROOT / "cmake" / "embed_api.py")
+        embed_api = importlib.util.module_from_spec(made)
+        made.loader.exec_module(embed_api)
+        page = embed_api.Page(hostile(self.document.spec)).whole()
+        self.assertIn("&lt;/pre&gt;&lt;b a=&#x27;&quot;", page)
+        self.assertNotIn("<b", page.replace("<br>", ""))
+        self.assertNotRegex(page, r"&(?!amp;|lt;|gt;|quot;|#x27;)")
 
     def test_has_the_version_of_the_program(self):
         self.assertIn(f'kVersion = "{self.document.spec["info"]["version"]}"', (openapi.ROOT / "src" / "base" / "version.h").read_text())
@@ -506,6 +527,40 @@ class Contract(Running):
         for hosts in ("-1", "1001", "x"):
             self.ask("getSystem", 400, f"/v1/system?hosts={hosts}")
 
+    def test_the_description_as_json(self):
+        answer = self.ask("getApiDescription", 200, "/openapi.json")
+        self.assertEqual(self.document.spec, answer.json)
+        self.assertEqual("no-cache", answer.headers["cache-control"])
+        for tags in (answer.headers["etag"], f'"other", W/{answer.headers["etag"]}', "*"):
+            self.ask("getApiDescription", 304, "/openapi.json", headers={"If-None-Match": tags})
+        self.assertEqual(answer.body, self.ask("getApiDescription", 200, "/openapi.json", headers={"If-None-Match": '"other"'}).body)
+
+    def test_the_description_as_a_page(self):
+        answer = self.ask("getApiPage", 200, "/docs/api")
+        self.assertLess(len(answer.body), 300_000)
+        self.assertEqual(answer.body, self.ask("getApiPage", 200, "/docs/api/").body)
+        self.ask("getApiPage", 304, "/docs/api", headers={"If-None-Match": answer.headers["etag"]})
+        for operation in self.document.operations:
+            self.assertIn(f'id="{operation.id}"', answer.text)
+            self.assertIn(f"<code>{operation.path}</code>", answer.text)
+        for name in self.document.spec["components"]["schemas"]:
+            self.assertIn(f'id="schema-{name}"', answer.text)
+        anchors = re.findall(r'\bid="([^"]+)"', answer.text)
+        self.assertEqual(len(anchors), len(set(anchors)))
+        self.assertEqual(set(), set(re.findall(r'\bhref="([^"]+)"', answer.text)) - {f"#{anchor}" for anchor in anchors} - {"/", "/openapi.json"})
+
+    def test_pages_allow_their_own_style_and_nothing_else(self):
+        policies = set()
+        for name, path in (("getFrontPage", "/"), ("getApiPage", "/docs/api")):
+            answer = self.ask(name, 200, path)
+            self.assertNotRegex(answer.text, r"(?i)<script|<link|<img|<iframe|\bon\w+=|\bstyle=|\bsrc=|url\(|@import")
+            (style,) = re.findall(r"<style>(.*?)</style>", answer.text, re.DOTALL)
+            digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+            policy = answer.headers["content-security-policy"]
+            self.assertIn(f"style-src 'sha256-{digest}';", policy)
+            policies.add(policy.replace(digest, ""))
+        self.assertEqual(1, len(policies), policies)
+
     def test_the_original_platform(self):
         table = (b"file", "products.csv", self.table("/pic/1", "/status/404/1"))
         job = self.form("uploadLegacy", 201, "/imgproc/upload", table, (b"other", None, b"x")).json["request_id"]
@@ -536,10 +591,14 @@ class Contract(Running):
                 self.ask(operation.id, 403, target, headers={"Origin": "http://evil.example"})
 
     def test_other_methods_are_405_and_allow_says_which_there_are(self):
-        for path, item in self.document.spec["paths"].items():
+        paths = self.document.spec["paths"]
+        for path in paths:
             target = re.sub(r"\{\w+\}", "x", path)
-            wanted = {method.upper() for method in openapi.METHODS if method in item} | ({"HEAD"} if "get" in item else set())
-            for method in ("PATCH", "TRACE", "X") + (() if "get" in item else ("GET", "HEAD")):
+            # /v1/jobs/validate is also what /v1/jobs/{id} may be.
+            fitting = [item for other, item in paths.items() if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", other), target)]
+            wanted = {method.upper() for item in fitting for method in openapi.METHODS if method in item}
+            wanted |= {"HEAD"} if "GET" in wanted else set()
+            for method in ("PATCH", "TRACE", "X") + (() if "GET" in wanted else ("GET", "HEAD")):
                 answer = self.asker.ask(method, target)
                 self.assertEqual(405, answer.status, f"{method} {target}")
                 self.assertEqual([], self.judge.problems_of(method, target, answer), f"{method} {target}")
