@@ -113,7 +113,8 @@ class PostmanCollection(case.Case):
         (self.folder / "tests").mkdir()
         (self.folder / "tests" / "node").symlink_to(ROOT / "tests" / "node")
         readme = (FOLDER / "README.md").read_text(encoding="utf-8")
-        lines = [line for block in re.findall(r"^```\n(.*?)^```", readme, re.MULTILINE | re.DOTALL) for line in block.splitlines() if "newman run" in line]
+        blocks = re.findall(r"^```\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+        lines = [line for block in blocks for line in block.splitlines() if "newman run" in line]
         self.assertTrue(lines)
         for line in lines:
             self.assertIn(SERVER, line)

@@ -86,7 +86,8 @@ LANGUAGES = {
     "go": Language(["go"], {"webhooks/webhooks.go": "%s", "main.go": GO, "go.mod": "module example\n\ngo 1.19\n"},
                    ["go", "build", "-o", "verify", "."], ["./verify"]),
     "php": Language(["php"], {"verify.php": PHP}, [], ["php", "verify.php"]),
-    "java": Language(["java", "javac"], {"Webhooks.java": "%s", "Main.java": JAVA}, ["javac", "Main.java", "Webhooks.java"], ["java", "-cp", ".", "Main"]),
+    "java": Language(["java", "javac"], {"Webhooks.java": "%s", "Main.java": JAVA}, ["javac", "Main.java", "Webhooks.java"],
+                     ["java", "-cp", ".", "Main"]),
 }
 
 
@@ -171,7 +172,8 @@ class WebhookSnippets(case.Case):
     def judge(self, folder, language, cases):
         """{what: whether it was accepted}"""
         lines = ["\t".join((*said[:4], base64.b64encode(said[4]).decode())) for _, said in cases.values()]
-        done = subprocess.run(language.run, cwd=folder, env=self.settings, input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(language.run, cwd=folder, env=self.settings, input="\n".join(lines) + "\n", capture_output=True, text=True,
+                              timeout=60, check=False)
         self.assertEqual(0, done.returncode, done.stdout + done.stderr)
         verdicts = done.stdout.split()
         self.assertEqual(len(cases), len(verdicts), done.stdout)
