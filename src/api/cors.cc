@@ -16,6 +16,12 @@ std::string origin_of(std::string_view url) {
   return lower.substr(0, lower.find('/', scheme_end + 3));
 }
 
+// Beside those that every page may read.
+constexpr const char* kExposed =
+    "Content-Disposition, ETag, Idempotent-Replayed, Location, Pixmill-Note, Pixmill-Output, Pixmill-Score, "
+    "Pixmill-Source, "
+    "Retry-After, Server-Timing, X-Request-Id";
+
 }  // namespace
 
 Cors::Cors(std::string_view frontend_urls, bool allow_all, std::string_view own_base_url)
@@ -51,7 +57,7 @@ void Cors::decorate(const http::Request& request, http::Response& response) cons
   if (!allow_all_) response.headers.add("Vary", "Origin");
   if (!origin || (!allow_all_ && !allowed(*origin))) return;
   response.headers.set("Access-Control-Allow-Origin", allow_all_ ? "*" : std::string(*origin));
-  response.headers.set("Access-Control-Expose-Headers", "Content-Disposition, Location, Retry-After, X-Request-Id");
+  response.headers.set("Access-Control-Expose-Headers", kExposed);
 }
 
 bool Cors::is_foreign_write(const http::Request& request) const {

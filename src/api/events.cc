@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <chrono>
@@ -31,7 +30,6 @@ constexpr milliseconds kReadEvery{250};      // at most
 constexpr milliseconds kReadAtLeast{1'000};  // without word that something has changed
 constexpr milliseconds kGroupsEvery{2'000};
 constexpr milliseconds kReconnectAfter{2'000};
-constexpr std::size_t kGroupsMax = 50;
 constexpr int kNoContent = 204;
 
 json::value number_or_null(const std::optional<double>& value) {
@@ -65,15 +63,6 @@ std::string progress_json(const jobs::Job& job, const PaceMeter& meter) {
   progress["eta_seconds_least"] = number_or_null(estimate ? estimate->seconds_least : std::nullopt);
   progress["eta_seconds_most"] = number_or_null(estimate ? estimate->seconds_most : std::nullopt);
   return json::serialize(progress);
-}
-
-std::string groups_json(const std::vector<jobs::FailureGroup>& groups) {
-  json::array listed;
-  for (const auto& group : groups) {
-    if (listed.size() == kGroupsMax) break;
-    listed.push_back(json::object{{"code", group.code}, {"count", group.count}, {"example", group.example}});
-  }
-  return json::serialize(listed);
 }
 
 }  // namespace
@@ -226,7 +215,7 @@ Task<void> Events::Hub::look_at_failures(std::shared_ptr<Hub> self, std::shared_
   if (!groups) co_return;
   watch->groups_read_at = SteadyClock::now();
   watch->groups_of_failed = failed;
-  std::string text = groups_json(*groups);
+  std::string text = jobs::failures_document(*groups);
   if (text == watch->groups) co_return;
   watch->groups = std::move(text);
   ++watch->groups_version;

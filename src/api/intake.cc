@@ -26,7 +26,8 @@ constexpr std::size_t kStampChars = 16;  // of the request's digest, where it ha
 // A parameter whose wrongness somebody else has put into words.
 Problem wrong(std::string name, std::string_view value, const Error& error, std::string allowed) {
   Problem problem = wrong_parameter(std::move(name), value, std::move(allowed));
-  problem.detail = fmt::format("{}: {}", problem.parameter->name, error.message);
+  const std::string prefix = problem.parameter->name + ": ";
+  problem.detail = error.message.starts_with(prefix) ? error.message : prefix + error.message;
   return problem;
 }
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "api/checked_handler.h"
+#include "base/text.h"
 
 namespace pixmill::api {
 
@@ -49,10 +50,14 @@ Checked<jobs::ItemQuery> parse_query(const http::Request& request) {
   return query;
 }
 
+Problem no_such_item() { return not_found("The job has no such image"); }
+
 }  // namespace
 
 void Items::add_routes(http::Router& router) {
   router.add("GET", "/v1/jobs/{id}/items", checked(this, &Items::list), true);
+  router.add("GET", "/v1/jobs/{id}/items/{item}", checked(this, &Items::show), true);
+  router.add("GET", "/v1/jobs/{id}/errors", checked(this, &Items::errors), true);
 }
 
 Task<Checked<http::Response>> Items::list(http::Request& request) {
@@ -68,6 +73,27 @@ Task<Checked<http::Response>> Items::list(http::Request& request) {
   if (page->items.size() > limit) page->items.resize(limit);
   if (more) next = page->items.back().item;
   co_return http::json_response(200, jobs::item_list_document(page->items, page->total, next, context_.options.links));
+}
+
+Task<Checked<http::Response>> Items::show(http::Request& request) {
+  PIXMILL_API_TRY(const JobId id, job_id_of(request));
+  const auto number = parse_integer(request.params["item"]);
+  if (!number || *number < 1) co_return refuse(no_such_item());
+  const auto item = static_cast<std::uint64_t>(*number);
+  jobs::ItemQuery query;
+  query.after = item - 1;
+  query.limit = 1;
+  const auto page = co_await context_.parts.store.items(id, std::move(query));
+  if (!page) co_return refuse(problem_of(page.error()));
+  if (page->items.empty() || page->items.front().item != item) co_return refuse(no_such_item());
+  co_return http::json_response(200, jobs::item_document(page->items.front(), context_.options.links));
+}
+
+Task<Checked<http::Response>> Items::errors(http::Request& request) {
+  PIXMILL_API_TRY(const JobId id, job_id_of(request));
+  const auto groups = co_await context_.parts.store.failures(id);
+  if (!groups) co_return refuse(problem_of(groups.error()));
+  co_return http::json_response(200, fmt::format(R"({{"errors":{}}})", jobs::failures_document(*groups)));
 }
 
 }  // namespace pixmill::api

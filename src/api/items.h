@@ -1,4 +1,4 @@
-// /v1/jobs/{id}/items: the pictures of a job, page by page. Lives on the loop.
+// /v1/jobs/{id}/items and …/errors: the pictures of a job, page by page or one, and why some failed. Lives on the loop.
 #pragma once
 
 #include "api/context.h"
@@ -13,6 +13,8 @@ class Items {
 
  private:
   [[nodiscard]] Task<Checked<http::Response>> list(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> show(http::Request& request);
+  [[nodiscard]] Task<Checked<http::Response>> errors(http::Request& request);
 
   Context& context_;
 };

@@ -41,6 +41,7 @@ curl -O {1}/v1/jobs/ID/result.csv</pre>
 <tr><td><code>GET /v1/jobs/ID/events</code></td><td>The same as it goes on, as Server-Sent Events</td></tr>
 <tr><td><code>GET /v1/jobs/ID/items</code></td><td>Its images: <code>state</code>, <code>code</code>, <code>after</code> or
 <code>offset</code>, <code>limit</code></td></tr>
+<tr><td><code>GET /v1/jobs/ID/items/N</code>, <code>errors</code></td><td>One image; why images failed, by code</td></tr>
 <tr><td><code>GET /v1/jobs/ID/result.csv</code>, <code>images.csv</code></td><td>Its result, as it stands; <code>raw=1</code>
 keeps every byte of the input's cells</td></tr>
 <tr><td><code>DELETE /v1/jobs/ID</code></td><td>Remove it with its files; <code>cancel=1</code> stops it first</td></tr>

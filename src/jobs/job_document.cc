@@ -15,6 +15,7 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr std::size_t kFailureGroupsShown = 50;
 constexpr std::size_t kTableBytesMax = 2u << 20;
 
 json::value time_or_null(const std::optional<TimePoint>& at) {
@@ -197,6 +198,15 @@ std::string delivery_document(const Delivery& delivery) {
                                       {"state", to_text(delivery.state)},
                                       {"next_at", time_or_null(delivery.next_at)},
                                       {"attempts", std::move(attempts)}});
+}
+
+std::string failures_document(const std::vector<FailureGroup>& groups) {
+  json::array list;
+  for (const auto& group : groups) {
+    if (list.size() == kFailureGroupsShown) break;
+    list.push_back(json::object{{"code", group.code}, {"count", group.count}, {"example", group.example}});
+  }
+  return json::serialize(list);
 }
 
 std::string job_list_document(const std::vector<Job>& jobs, std::uint64_t total, const std::optional<std::string>& next,

@@ -23,6 +23,8 @@ struct Links {
 [[nodiscard]] std::string job_document(const Job& job, const Links& links);
 [[nodiscard]] std::string item_document(const Item& item, const Links& links);
 [[nodiscard]] std::string delivery_document(const Delivery& delivery);
+// [{"code", "count", "example"}, …]: the first 50 of them.
+[[nodiscard]] std::string failures_document(const std::vector<FailureGroup>& groups);
 // {"jobs":[…],"total":…,"next":…} and {"items":[…],"total":…,"next":…}
 [[nodiscard]] std::string job_list_document(const std::vector<Job>& jobs, std::uint64_t total,
                                             const std::optional<std::string>& next, const Links& links);

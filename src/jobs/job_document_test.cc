@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <boost/json.hpp>
 
 namespace pixmill::jobs {
@@ -227,6 +229,14 @@ TEST(EventBody, CarriesTheJobAndHtmlOnlyForLegacyUploads) {
   const json::object legacy =
       json::parse(event_body("job.completed", job, {make_row()}, from_unix_ms(0), kLinks)).as_object();
   EXPECT_EQ(legacy.at("data").as_string(), legacy_table(job, {make_row()}, kLinks));
+}
+
+TEST(FailuresDocument, ListsTheFirstFifty) {
+  EXPECT_EQ(failures_document({}), "[]");
+  EXPECT_EQ(failures_document({{.code = "timeout", .count = 3, .example = "\"slow\""}}),
+            R"([{"code":"timeout","count":3,"example":"\"slow\""}])");
+  const auto text = failures_document(std::vector<FailureGroup>(51, {.code = "x", .count = 1, .example = ""}));
+  EXPECT_EQ(std::ranges::count(text, '{'), 50);
 }
 
 TEST(LegacyTable, ShowsTheFourColumnsEscaped) {

@@ -394,6 +394,14 @@ class Contract(Running):
                       "code=" + "a" * 65):
             self.assertEqual(query.split("=")[0], self.ask("listItems", 400, f"/v1/jobs/{job}/items?{query}").json["parameter"])
         self.ask("listItems", 404, f"/v1/jobs/{NOBODY}/items")
+        for item in everything["items"]:
+            self.assertEqual(item, self.ask("getItem", 200, f"/v1/jobs/{job}/items/{item['item']}").json)
+        for number in ("0", "5", "-1", "x", "9223372036854775807", "99999999999999999999", "1.0"):
+            self.ask("getItem", 404, f"/v1/jobs/{job}/items/{number}")
+        self.ask("getItem", 404, f"/v1/jobs/{NOBODY}/items/1")
+        codes = {group["code"]: group["count"] for group in self.ask("listErrors", 200, f"/v1/jobs/{job}/errors").json["errors"]}
+        self.assertEqual({everything["items"][2]["error"]["code"]: 1, everything["items"][3]["error"]["code"]: 1}, codes)
+        self.ask("listErrors", 404, f"/v1/jobs/{NOBODY}/errors")
         held = self.held()
         states = {item["state"] for item in self.ask("listItems", 200, f"/v1/jobs/{held}/items").json["items"]}
         self.assertIn("leased", states)
