@@ -29,8 +29,9 @@ function(pixmill_compile_settings target)
   endif()
 endfunction()
 
-# The same for a program of GoogleTest. What only tests compile is not optimised and not watched by UBSan, which halves the time that a
-# sanitized build takes; what they test is, in its own library.
+# The same for a program of GoogleTest. What tests compile is not optimised and not watched by UBSan, which halves the time that a
+# sanitized build takes; what they test is, in its own library. Inline code of headers counts as the tests': UBSan watches it in the
+# sanitized program, which runs whole jobs.
 function(pixmill_test_settings target)
   pixmill_compile_settings(${target})
   target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}")

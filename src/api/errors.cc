@@ -124,6 +124,7 @@ Problem not_found(std::string detail) {
 }
 
 Problem wrong_parameter(std::string name, std::string_view value, std::string allowed) {
+  name = std::string(utf8_prefix(name, kShownValueBytesMax));
   std::string shown = replace_invalid_utf8(utf8_prefix(value, kShownValueBytesMax));
   std::string detail = fmt::format("{} is '{}'; allowed: {}", name, shown, allowed);
   return Problem{

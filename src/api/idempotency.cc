@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::string_view kHeader = "Idempotency-Key";
 constexpr std::size_t kPieceBytes = 256u << 10;
+constexpr std::size_t kPiecesPerStep = 16;
 
 bool is_printable(char c) { return c > ' ' && c <= '~'; }
 
@@ -42,20 +43,31 @@ Problem said_something_else() {
           .hint = "Use a new key for every job; send the same file and fields to get the job of this one."};
 }
 
-// With its length, so that nothing can pass for something else.
-void add(Sha256& digest, std::string_view text) { digest.update(fmt::format("{}:{}", text.size(), text)); }
-
-// Blocking. The bytes of a file, into the digest.
-Result<void> add_file(Sha256& digest, const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), std::fclose);
-  if (!file) return std::unexpected(errno_error(errno, "The upload cannot be read"));
-  std::vector<char> piece(kPieceBytes);
-  while (const auto count = std::fread(piece.data(), 1, piece.size(), file.get())) {
-    digest.update({piece.data(), count});
-  }
-  if (std::ferror(file.get()) != 0) return fail(ErrorCode::kIo, "The upload cannot be read");
-  return {};
+// With its kind and its length, so that nothing can pass for something else.
+void add(Sha256& digest, std::string_view kind, std::string_view text) {
+  digest.update(fmt::format("{}:{}:", kind, text.size()));
+  digest.update(text);
 }
+
+// A file while it goes into a digest.
+struct FileDigest {
+  Sha256 digest;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file{nullptr, std::fclose};
+  std::vector<char> piece = std::vector<char>(kPieceBytes);
+
+  // Blocking, some megabytes at a time: others wait for the same thread. True at the end.
+  Result<bool> step(const std::string& path) {
+    if (!file) file.reset(std::fopen(path.c_str(), "rbe"));
+    if (!file) return std::unexpected(errno_error(errno, "The upload cannot be read"));
+    for (std::size_t pieces = 0; pieces < kPiecesPerStep; ++pieces) {
+      const auto count = std::fread(piece.data(), 1, piece.size(), file.get());
+      digest.update({piece.data(), count});
+      if (std::ferror(file.get()) != 0) return fail(ErrorCode::kIo, "The upload cannot be read");
+      if (count < piece.size()) return true;
+    }
+    return false;
+  }
+};
 
 }  // namespace
 
@@ -77,24 +89,21 @@ Checked<std::optional<KeyedRequest>> IdempotencyKeys::begin(const http::Request&
 }
 
 Task<Result<std::string>> digest_of(const Upload& upload, BlockingThread& files) {
-  auto read = [&upload]() -> Result<std::string> {
-    Sha256 digest;
-    for (const auto& [name, value] : upload.fields) {
-      add(digest, name);
-      add(digest, value);
+  const auto state = std::make_shared<FileDigest>();
+  for (const auto& [name, value] : upload.fields) {
+    add(state->digest, "field", name);
+    add(state->digest, "value", value);
+  }
+  if (upload.watermark) add(state->digest, "watermark", upload.watermark->bytes);
+  if (upload.file) {
+    add(state->digest, "file", upload.file->name);
+    bool at_end = false;
+    while (!at_end) {
+      auto step = [state, path = upload.file->spool.path()] { return state->step(path); };
+      PIXMILL_CO_TRY(at_end, co_await files.run(std::move(step)));
     }
-    if (upload.watermark) {
-      add(digest, "watermark");
-      add(digest, upload.watermark->bytes);
-    }
-    if (upload.file) {
-      add(digest, "file");
-      add(digest, upload.file->name);
-      PIXMILL_RETURN_IF_ERROR(add_file(digest, upload.file->spool.path()));
-    }
-    return to_hex(digest.finish());
-  };
-  co_return co_await files.run(std::move(read));
+  }
+  co_return to_hex(state->digest.finish());
 }
 
 Task<Checked<std::optional<jobs::Job>>> earlier_job(jobs::JobStore& store, JobId id, std::string digest) {

@@ -83,7 +83,13 @@ TEST_F(IdempotencyTest, TheDigestIsOfEverythingThatCame) {
   EXPECT_NE(digest(fields), whole);
   auto marked = upload("url\nhttp://a/b\n");
   marked.watermark.emplace("mark", nullptr);
-  EXPECT_NE(digest(marked), whole);
+  const auto with_mark = digest(marked);
+  EXPECT_NE(with_mark, whole);
+  auto field = upload("url\nhttp://a/b\n");
+  field.fields["watermark"] = "mark";
+  EXPECT_NE(digest(field), with_mark) << "a field is no part";
+  const std::string large(9u << 20, 'x');
+  EXPECT_NE(digest(upload(large)), digest(upload(large + "y"))) << "read in several steps";
   Upload gone;
   gone.file.emplace(SpoolFile(folder_.file("none")), "t.csv", 1);
   EXPECT_FALSE(testing::run_task(io_, digest_of(gone, thread_)).has_value());

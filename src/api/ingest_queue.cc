@@ -125,7 +125,7 @@ Task<void> IngestQueue::run(std::shared_ptr<IngestQueue> self, EntryPtr entry) {
 Task<IngestQueue::End> IngestQueue::read_in(EntryPtr entry) {
   while (!stopping_ && !entry->is_lost) {
     if (!co_await bring(entry)) co_return End::kLeft;
-    const auto ingested = co_await parts_.ingest.run(entry->lease, entry->path);
+    const auto ingested = co_await parts_.ingest.run(entry->lease, entry->path, entry->source_path);
     if (ingested) co_return End::kOver;
     if (stopping_) break;
     const bool over = is_over(ingested.error().code);
@@ -152,10 +152,11 @@ Task<void> IngestQueue::clean_up(EntryPtr entry, End end) {
   if (!is_needed) {
     // Another server may read it by now.
     const auto job = co_await parts_.store.job(entry->lease.job);
-    is_needed = job ? job->is_being_read : job.error().code != ErrorCode::kNotFound;
+    is_needed =
+        job ? job->is_being_read && job->source_path == entry->source_path : job.error().code != ErrorCode::kNotFound;
   }
   if (!entry->path.empty() && (is_shared || !is_needed)) co_await parts_.spool.remove(entry->path);
-  if (is_shared && !is_needed && parts_.depot != nullptr) co_await parts_.depot->remove(entry->lease.job);
+  if (is_shared && !is_needed && parts_.depot != nullptr) co_await parts_.depot->remove(entry->source_path);
 }
 
 // A timer of its own for each, so that one does not end another's pause.

@@ -177,12 +177,35 @@ TEST_F(IngestQueueTest, LeavesASharedTableToWhoeverReadsItNow) {
     if (++asked == 1) return fail(ErrorCode::kConflict, "another process reads the table by now");
     jobs::Job job;
     job.is_being_read = true;
+    job.source_path = source_path;
     return job;
   };
   queue_->add(id, source_path, path);
   run_until([&] { return ended_ == 1; });
   EXPECT_FALSE(exists("upload.csv")) << "the copy was ours";
   EXPECT_EQ(tables_.blobs.size(), 1U);
+}
+
+TEST_F(IngestQueueTest, ReadsNothingIntoAJobOfAnotherTable) {
+  shares_tables_ = true;
+  make({});
+  const JobId id{Uuid::random()};
+  const auto path = folder_.write("upload.csv", "url\nhttps://a.test/1.jpg\n");
+  const auto ours = testing::run_task(io_, depot_.put(id, path, "first")).value();
+  const auto theirs = testing::run_task(io_, depot_.put(id, folder_.write("b.csv", "url\n"), "second")).value();
+  // A later request with the same Idempotency-Key made the job: nobody knew whether the first had.
+  store_.on_job = [&](const JobId&) -> Result<jobs::Job> {
+    jobs::Job job;
+    job.id = id;
+    job.is_being_read = true;
+    job.source_path = theirs;
+    return job;
+  };
+  queue_->add(id, ours, path);
+  run_until([&] { return ended_ == 1; });
+  EXPECT_FALSE(exists("upload.csv"));
+  EXPECT_EQ(tables_.blobs.size(), 1U) << "the other's";
+  EXPECT_TRUE(testing::run_task(io_, depot_.fetch(theirs, 9)).has_value());
 }
 
 TEST_F(IngestQueueTest, LetsGoOfATableThatItCannotHave) {

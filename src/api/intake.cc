@@ -21,7 +21,6 @@ constexpr std::string_view kBuiltInPlaceholders[] = {"product", "index", "row", 
                                                      "sha",     "uuid",  "rendition", "ext"};
 constexpr std::size_t kHeaderLinesMax = 50;
 constexpr std::size_t kRowProblemsMax = 1'000;
-constexpr std::size_t kStampChars = 16;  // of the request's digest, where it has an Idempotency-Key
 
 // A parameter whose wrongness somebody else has put into words.
 Problem wrong(std::string name, std::string_view value, const Error& error, std::string allowed) {
@@ -213,7 +212,9 @@ Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedF
   job.source_path = file.spool.path();
   job.ingest_lease = context.options.ingest_lease;
   if (context.depot != nullptr) {
-    auto shared = co_await context.depot->put(id, file.spool.path(), job.source_digest.substr(0, kStampChars));
+    // Of several requests with one Idempotency-Key.
+    std::string stamp = job.source_digest.empty() ? "" : Uuid::random().text();
+    auto shared = co_await context.depot->put(id, file.spool.path(), std::move(stamp));
     if (!shared) co_return refuse(not_kept(shared.error()));
     job.source_path = std::move(*shared);
   }
@@ -223,8 +224,11 @@ Task<Checked<jobs::Job>> start_job(Context& context, jobs::NewJob job, UploadedF
   const auto created = co_await context.parts.store.create_job(std::move(job));
   if (!created) {
     // It may have come through all the same. Whoever reads tables in finds out, and removes the file of no job.
-    if (created.error().code == ErrorCode::kUnavailable)
+    if (created.error().code == ErrorCode::kUnavailable) {
       context.ingests.add(id, std::move(source_path), file.spool.hand_over());
+    } else if (context.depot != nullptr) {
+      co_await context.depot->remove(std::move(source_path));
+    }
     co_return refuse(problem_of(created.error()));
   }
   context.ingests.add(id, std::move(source_path), file.spool.hand_over());

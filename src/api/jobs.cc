@@ -193,6 +193,7 @@ Task<Checked<Jobs::Draft>> Jobs::draft(Upload& upload, JobId id) {
   PIXMILL_API_TRY(auto settled, co_await settle_watermark(context_, draft.job.recipe, std::move(upload.watermark)));
   draft.job.recipe = std::move(settled.text);
   draft.watermark = std::move(settled.watermark);
+  draft.watermark_place = std::move(settled.place);
   if (const auto checked = co_await check_table(upload, recipes, draft); !checked) co_return refuse(checked.error());
   co_return draft;
 }

@@ -38,6 +38,7 @@ class Jobs {
   struct Draft {
     jobs::NewJob job;
     std::shared_ptr<const engine::MarkFile> watermark;
+    std::shared_ptr<void> watermark_place;  // among those in memory
     std::vector<std::string> columns;
     jobs::TableReport report;
   };

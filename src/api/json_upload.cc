@@ -148,7 +148,9 @@ Checked<JsonUpload> read_json_upload(std::string_view body) {
   for (const auto& [key, value] : *object) {
     if (key == kRows) continue;
     const std::string name(key);
-    PIXMILL_TRY(upload.fields[name], field_of(name, value));
+    PIXMILL_TRY(auto field, field_of(name, value));
+    if (field.size() > kJsonFieldBytesMax) return refuse(wrong_parameter(name, field, "at most 64 kB"));
+    upload.fields.emplace(name, std::move(field));
   }
   return upload;
 }

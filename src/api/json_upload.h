@@ -13,6 +13,7 @@
 namespace pixmill::api {
 
 inline constexpr std::size_t kJsonUploadBytesMax = 8u << 20;  // larger ones are sent as a file
+inline constexpr std::size_t kJsonFieldBytesMax = 64u << 10;  // of everything but `rows`
 
 struct JsonUpload {
   // As a form has them: `headers` as lines, a recipe that is an object as JSON.

@@ -55,6 +55,9 @@ TEST(JsonUpload, SaysWhatIsWrong) {
                                    R"("recipe": [])", R"("name": 7)", R"("keep": null)", R"("other": {})"}) {
     EXPECT_EQ(parameter_of(R"({"rows": [], )" + member + "}"), member.substr(1, member.find('"', 1) - 1));
   }
+  const std::string long_name(200'000, 'n');
+  EXPECT_EQ(parameter_of(R"({"rows": [], "name": ")" + long_name + "\"}"), "name");
+  EXPECT_LT(parameter_of(R"({"rows": [], ")" + long_name + R"(": 1})").size(), 1'000u) << "shown shortened";
 }
 
 }  // namespace

@@ -25,10 +25,10 @@ namespace {
 constexpr std::size_t kPieceBytes = 8u << 20;
 constexpr std::size_t kPiecesPerSweep = 1'000;
 
-// `folder`: "<job id>/", and "<stamp>-" where the table has one.
+// `folder`: "<job id>/", or "<job id>.<stamp>/".
 std::string piece_key(const std::string& folder, std::uint64_t piece) { return fmt::format("{}{:06}", folder, piece); }
 std::string folder_of(const std::string& job, const std::string& stamp) {
-  return fmt::format("{}/{}{}", job, stamp, stamp.empty() ? "" : "-");
+  return fmt::format("{}{}{}/", job, stamp.empty() ? "" : ".", stamp);
 }
 
 // Blocking; its methods run on the files' thread.
@@ -102,6 +102,11 @@ std::optional<SharedTable> parse_shared(std::string_view source_path) {
                      .ending = std::string(name.substr(dot))};
 }
 
+bool is_in(const std::string& folder, std::string_view source_path) {
+  const auto table = parse_shared(source_path);
+  return table && folder_of(table->job, table->stamp) == folder;
+}
+
 std::unexpected<Error> not_there() {
   return fail(ErrorCode::kUnavailable, "A piece of the table is not where it was put");
 }
@@ -152,25 +157,29 @@ Task<Result<void>> TableDepot::fetch_into(std::string folder, std::uint64_t byte
   co_return Result<void>();
 }
 
-Task<void> TableDepot::remove(JobId job) {
+Task<void> TableDepot::remove(std::string source_path) {
+  const auto table = parse_shared(source_path);
+  if (table) co_await remove_folder(folder_of(table->job, table->stamp));
+}
+
+Task<void> TableDepot::remove_folder(std::string folder) {
   bool more = true;
   while (more) {
-    const auto removed = co_await blobs_.remove_below(job.text() + "/", kPiecesPerSweep);
+    const auto removed = co_await blobs_.remove_below(folder, kPiecesPerSweep);
     if (!removed) {
-      log::warning("table_left", {{"job", job.text()}, {"message", removed.error().message}});
+      log::warning("table_left", {{"table", folder}, {"message", removed.error().message}});
       co_return;
     }
     more = *removed > 0;
   }
 }
 
-// The names of jobs with a table here; of large ones the first piece stands for all.
 Task<Result<std::vector<std::string>>> TableDepot::folders() {
   std::set<std::string> names;
   std::string after;
   while (true) {
     PIXMILL_CO_TRY(const auto page, co_await blobs_.list("", after, kPiecesPerSweep));
-    for (const auto& blob : page) names.insert(blob.key.substr(0, blob.key.find('/')));
+    for (const auto& blob : page) names.insert(blob.key.substr(0, blob.key.find('/') + 1));
     if (page.size() < kPiecesPerSweep) break;
     after = page.back().key;
   }
@@ -182,21 +191,22 @@ Task<void> TableDepot::sweep(jobs::JobStore& store, std::chrono::steady_clock::d
   if (!found) co_return;
   std::map<std::string, Time> idle;
   const auto now = std::chrono::steady_clock::now();
-  for (const auto& name : *found) {
-    const auto uuid = Uuid::parse(name);
+  for (const auto& folder : *found) {
+    const auto uuid = Uuid::parse(folder.substr(0, folder.find_first_of("./")));
     if (!uuid) continue;  // nobody's of ours
     const JobId id{*uuid};
     const auto job = co_await store.job(id);
     if (!job && job.error().code != ErrorCode::kNotFound) co_return;
-    if (job && job->is_being_read) continue;
-    const auto known = idle_.find(name);
+    if (job && job->is_being_read && is_in(folder, job->source_path)) continue;
+    const bool is_read_in = job && !job->is_being_read;
+    const auto known = idle_.find(folder);
     const auto since = known == idle_.end() ? now : known->second;
-    if (!job && (now - since < grace || known == idle_.end())) {
-      idle.emplace(name, since);
+    if (!is_read_in && (now - since < grace || known == idle_.end())) {
+      idle.emplace(folder, since);
       continue;
     }
-    log::info("table_swept", {{"job", name}});
-    co_await remove(id);
+    log::info("table_swept", {{"table", folder}});
+    co_await remove_folder(folder);
   }
   idle_ = std::move(idle);
 }

@@ -60,10 +60,30 @@ TEST_F(TableDepotTest, KeepsTablesOfOneJobApart) {
   const auto second = run(depot_.put(job_, folder_.write("a.csv", "second"), "def"));
   ASSERT_TRUE(first && second);
   EXPECT_EQ(*first, fmt::format("shared:5:abc/{}.csv", job_.text()));
+  run(depot_.remove(*second));
+  EXPECT_EQ(run(depot_.fetch(*second, 6)).error().code, ErrorCode::kUnavailable);
   const auto path = run(depot_.fetch(*first, 7));
   ASSERT_TRUE(path);
   EXPECT_EQ(folder_.read(job_.text() + "-7.csv"), "first");
-  run(depot_.remove(job_));
+  run(depot_.remove("/spool/a.csv"));
+  EXPECT_EQ(blobs_.blobs.size(), 1u);
+}
+
+TEST_F(TableDepotTest, SweepsTheTablesThatTheJobDoesNotNameWhenTheyAreOld) {
+  testing::ScriptedStore store;
+  const auto named = run(depot_.put(job_, folder_.write("a.csv", "first"), "abc")).value();
+  run(depot_.put(job_, folder_.write("a.csv", "second"), "def")).value();
+  jobs::Job job;
+  job.is_being_read = true;
+  job.source_path = named;
+  store.on_job = [&](const JobId&) -> Result<jobs::Job> { return job; };
+  run(depot_.sweep(store, std::chrono::hours(0)));
+  EXPECT_EQ(blobs_.blobs.size(), 2u) << "another request with its key may still be on its way";
+  run(depot_.sweep(store, std::chrono::hours(0)));
+  EXPECT_EQ(blobs_.blobs.size(), 1u);
+  EXPECT_TRUE(run(depot_.fetch(named, 7)).has_value());
+  job.is_being_read = false;
+  run(depot_.sweep(store, std::chrono::hours(1)));
   EXPECT_TRUE(blobs_.blobs.empty());
 }
 
@@ -86,7 +106,7 @@ TEST_F(TableDepotTest, SaysWhenNothingCanBeStored) {
 TEST_F(TableDepotTest, RemovesATable) {
   there_and_back(kPieceBytes + 1);
   blobs_.blobs["another/000000"] = "x";
-  run(depot_.remove(job_));
+  run(depot_.remove(source_path_));
   EXPECT_EQ(blobs_.blobs.size(), 1u);
 }
 
@@ -101,6 +121,7 @@ TEST_F(TableDepotTest, SweepsWhatIsReadInAndWithoutAJobTheSecondTime) {
     if (id == unknown) return fail(ErrorCode::kNotFound, "no such job");
     jobs::Job job;
     job.is_being_read = id == reading;
+    job.source_path = "shared:1/" + id.text() + ".csv";
     return job;
   };
   run(depot_.sweep(store, std::chrono::hours(1)));

@@ -8,6 +8,8 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "api/json_upload.h"
 #include "base/text.h"
@@ -81,6 +83,22 @@ class SpoolWriter {
   int fd_;
   std::uint64_t unsynced_bytes_ = 0;
 };
+
+// Blocking. The JSON document at `raw_path` as an upload whose table lies at `path`.
+Checked<Upload> converted(const std::string& raw_path, const std::string& path, const std::string& folder) {
+  std::ifstream raw(raw_path, std::ios::binary);
+  const std::string text((std::istreambuf_iterator<char>(raw)), std::istreambuf_iterator<char>());
+  if (!raw) return refuse(problem_of(spool_error(EIO)));
+  PIXMILL_TRY(auto json, read_json_upload(text));
+  Upload upload{.file = std::nullopt, .watermark = std::nullopt, .fields = std::move(json.fields)};
+  upload.file.emplace(SpoolFile(path), "rows.jsonl", json.table.size());
+  const auto writer = SpoolWriter::create(path);
+  if (!writer) return refuse(problem_of(writer.error()));
+  auto written = (*writer)->write(json.table);
+  if (written) written = (*writer)->finish(folder);
+  if (!written) return refuse(problem_of(written.error()));
+  return upload;
+}
 
 }  // namespace
 
@@ -238,7 +256,9 @@ Task<Checked<Upload>> UploadReceiver::receive(http::Request& request, JobId job,
   if (!boundary && !is_json) {
     co_return refuse(Problem{.status = 415,
                              .code = "unsupported_media_type",
-                             .detail = "The request is not a form of the type multipart/form-data",
+                             .detail = forms == UploadForms::kMultipart
+                                           ? "The request is not a form of the type multipart/form-data"
+                                           : "The request is neither a form (multipart/form-data) nor JSON",
                              .hint = "Send the table as the part 'file': curl -F file=@products.csv …"});
   }
   const auto announced = parse_integer(request.headers.get("Content-Length").value_or("0")).value_or(0);
@@ -248,34 +268,44 @@ Task<Checked<Upload>> UploadReceiver::receive(http::Request& request, JobId job,
                                       .message = "There is not enough space on the server's disk for this upload",
                                       .detail = {}}));
   }
-  if (is_json) co_return co_await receive_json(request, fmt::format("{}/{}.jsonl", limits_.spool_folder, job.text()));
+  if (is_json) co_return co_await receive_json(request, limits_.spool_folder + "/" + job.text());
   Reception reception(limits_, marks_held_, std::move(*boundary), limits_.spool_folder + "/" + job.text());
   const auto read = co_await reception.read(*request.body, thread_);
   if (!read) co_return refuse(problem_of(read.error()));
   co_return reception.take_upload();
 }
 
-Task<Checked<Upload>> UploadReceiver::receive_json(http::Request& request, std::string spool_path) {
-  auto body = co_await http::read_all(*request.body, kJsonUploadBytesMax);
-  if (!body && body.error().code == ErrorCode::kTooLarge) {
-    Problem problem = problem_of(body.error());
+Task<Checked<Upload>> UploadReceiver::receive_json(http::Request& request, std::string stem) {
+  const SpoolFile raw(stem + ".json");
+  const auto stored = co_await store_body(request, raw.path());
+  if (!stored && stored.error().code == ErrorCode::kTooLarge) {
+    Problem problem = problem_of(stored.error());
     problem.hint = "Send more rows than these as a file of JSON Lines or CSV: curl -F file=@products.jsonl …";
     co_return refuse(std::move(problem));
   }
-  if (!body) co_return refuse(problem_of(body.error()));
-  // On the thread, which has one of these at a time: the document takes several times its size in memory.
-  auto store = [text = std::move(*body), path = spool_path, folder = limits_.spool_folder]() -> Checked<Upload> {
-    PIXMILL_TRY(auto json, read_json_upload(text));
-    Upload upload{.file = std::nullopt, .watermark = std::nullopt, .fields = std::move(json.fields)};
-    upload.file.emplace(SpoolFile(path), "rows.jsonl", json.table.size());
-    const auto writer = SpoolWriter::create(path);
-    if (!writer) return refuse(problem_of(writer.error()));
-    auto written = (*writer)->write(json.table);
-    if (written) written = (*writer)->finish(folder);
-    if (!written) return refuse(problem_of(written.error()));
-    return upload;
+  if (!stored) co_return refuse(problem_of(stored.error()));
+  // On the thread, which does one of these at a time: the document takes several times its size in memory.
+  auto convert = [raw_path = raw.path(), path = stem + ".jsonl", folder = limits_.spool_folder] {
+    return converted(raw_path, path, folder);
   };
-  co_return co_await thread_.run(std::move(store));
+  co_return co_await thread_.run(std::move(convert));
+}
+
+Task<Result<void>> UploadReceiver::store_body(http::Request& request, std::string path) {
+  auto create = [path] { return SpoolWriter::create(path); };
+  PIXMILL_CO_TRY(const auto writer, co_await thread_.run(std::move(create)));
+  std::size_t bytes = 0;
+  while (true) {
+    PIXMILL_CO_TRY(const std::string_view piece, co_await request.body->next());
+    if (piece.empty()) co_return Result<void>();
+    bytes += piece.size();
+    if (bytes > kJsonUploadBytesMax) {
+      co_return fail(ErrorCode::kTooLarge,
+                     fmt::format("The document is larger than {}", format_bytes(kJsonUploadBytesMax)));
+    }
+    auto write = [writer, copy = std::string(piece)] { return writer->write(copy); };
+    PIXMILL_CO_RETURN_IF_ERROR(co_await thread_.run(std::move(write)));
+  }
 }
 
 Task<void> UploadReceiver::remove(std::string path) {

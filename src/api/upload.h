@@ -84,7 +84,9 @@ class UploadReceiver {
  private:
   class Reception;
 
-  [[nodiscard]] Task<Checked<Upload>> receive_json(http::Request& request, std::string spool_path);
+  // `stem`: of names in the spool.
+  [[nodiscard]] Task<Checked<Upload>> receive_json(http::Request& request, std::string stem);
+  [[nodiscard]] Task<Result<void>> store_body(http::Request& request, std::string path);
 
   UploadLimits limits_;
   BlockingThread& thread_;

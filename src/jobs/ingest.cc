@@ -257,10 +257,13 @@ struct Ingest::Impl {
     co_return stopping();
   }
 
-  Task<Result<void>> run(IngestLease lease, std::string path) {
+  Task<Result<void>> run(IngestLease lease, std::string path, std::string source_path) {
     const JobId id = lease.job;
     PIXMILL_CO_TRY(const Job job, co_await store.job(id));
     if (!job.is_being_read) co_return Result<void>();
+    if (!source_path.empty() && job.source_path != source_path) {
+      co_return fail(ErrorCode::kConflict, "The job is read from another table.");
+    }
     PIXMILL_CO_TRY(auto row_names, co_await store.row_names(id));
     auto open = [job, path, names = std::move(row_names)]() -> Result<std::shared_ptr<Chunker>> {
       return Chunker::open(job, path, names);
@@ -311,7 +314,9 @@ Ingest::~Ingest() = default;
 Task<Result<TableReport>> Ingest::check(std::string path, TableOptions options, OnProgress on_progress) {
   return impl_->check(std::move(path), std::move(options), std::move(on_progress));
 }
-Task<Result<void>> Ingest::run(IngestLease lease, std::string path) { return impl_->run(lease, std::move(path)); }
+Task<Result<void>> Ingest::run(IngestLease lease, std::string path, std::string source_path) {
+  return impl_->run(lease, std::move(path), std::move(source_path));
+}
 void Ingest::stop() { impl_->stopped = true; }
 
 }  // namespace pixmill::jobs

@@ -32,13 +32,14 @@ class Ingest {
   [[nodiscard]] Task<Result<TableReport>> check(std::string path, TableOptions options, OnProgress on_progress = {});
 
   // Reads the job's table and appends what is not in yet, then finish_ingest. The table is `path`, or the job's
-  // source_path when that is "": the same bytes may have another name by now. What is wrong with the content rejects
-  // the job, and so does a table that is gone or has more images than a job can hold; trouble with reading it does
-  // not. With InvalidRows::kSkip bad rows are kept with their problem and without items; with kReject the first of them
-  // rejects the job. A job that is not `ingesting` is left alone. Stops between chunks after stop(). Errors: the
-  // store's (kCancelled also when the job was, kConflict when the lease is another's), kCancelled, kIo and kInternal of
-  // reading.
-  [[nodiscard]] Task<Result<void>> run(IngestLease lease, std::string path = {});
+  // source_path when that is "": the same bytes may have another name by now. `source_path`, unless it is "", is what
+  // the job must name: another request may have made a job of that id. What is wrong with the content rejects the job,
+  // and so does a table that is gone or has more images than a job can hold; trouble with reading it does not. With
+  // InvalidRows::kSkip bad rows are kept with their problem and without items; with kReject the first of them rejects
+  // the job. A job that is not `ingesting` is left alone. Stops between chunks after stop(). Errors: the store's
+  // (kCancelled also when the job was, kConflict when the lease is another's or the job names another table),
+  // kCancelled, kIo and kInternal of reading.
+  [[nodiscard]] Task<Result<void>> run(IngestLease lease, std::string path = {}, std::string source_path = {});
 
   void stop();
 

@@ -381,6 +381,15 @@ TEST_F(IngestTest, SeveralJobsTakeTurns) {
   for (const auto& id : ids) expect_exact(rows(id), 1'700);
 }
 
+TEST_F(IngestTest, ReadsOnlyTheTableThatTheJobNames) {
+  const JobId id = create(new_job(many_rows(10)));
+  const auto other = folder_.write("other.csv", many_rows(3));
+  EXPECT_EQ(wait(ingest_->run(id, other, other)).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(job(id).rows, 0u);
+  ASSERT_TRUE(wait(ingest_->run(id, {}, job(id).source_path)).has_value());
+  EXPECT_EQ(job(id).rows, 10u);
+}
+
 TEST_F(IngestTest, EndsWhenTheJobIsCancelled) {
   const JobId id = create(new_job(many_rows(5'000)));
   const auto cancel = [](JobStore& jobs, JobId job) -> Task<void> {

@@ -123,7 +123,8 @@ struct NewJob {
   std::string name_template;          // storage/object_name
   std::string blob_prefix;            // keys of this job begin with it: "<job id>/" for a server, "images/" for run
   std::string source_path;            // the spooled table, read again when ingest is resumed after a kill; kSharedTable
-  std::string source_digest;          // hex SHA-256 of the inputs: `run` recognises its job by it; "" elsewhere
+  std::string source_digest;          // hex SHA-256 of the inputs: `run` recognises its job by it, a server what
+                                      // came with an Idempotency-Key; "" elsewhere
   std::string url_column;             // "" to find it by header
   InvalidRows invalid_rows = InvalidRows::kReject;
   int priority = 0;

@@ -251,10 +251,11 @@ Result<bool> Writer::write_missing_delivery(const Violation& violation) {
 
 Result<bool> Writer::correct(const JobRecord& record, const JobTotals& truth) {
   return transact(Durability::kDurable, [&]() -> Result<bool> {
-    // The job before its failures, as a retry locks them; outcomes, which lock them the other way round, do not come
-    // any more for a job that has ended.
+    // The job before its failures, as a retry locks them; outcomes and removals, which lock them the other way round,
+    // do not come for a job that has ended and stays.
     PIXMILL_TRY(const auto stored, load_job(session_, record.job_no, Lock::kForUpdate));
-    if (!is_terminal(stored.job.state) || stored.job.generation != record.job.generation) return false;
+    const bool has_ended = is_terminal(stored.job.state) && stored.job.state != JobState::kDeleting;
+    if (!has_ended || stored.job.generation != record.job.generation) return false;
     PIXMILL_RETURN_IF_ERROR(correct_failures(record.job_no, truth));
     Params params;
     params.add(record.job_no).add(std::int64_t{record.job.generation}).add(number(truth.rows));

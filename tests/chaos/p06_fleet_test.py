@@ -21,7 +21,7 @@ class P06(FleetCase):
         with Nemesis(fleet, seed, every_seconds=every, away_seconds=case.short_or_long(3, 60),
                      only=("flush_redis", "restart_redis", "redis_away")) as nemesis:
             # A machine that is done before Redis was harmed three times gets more to do.
-            while len(nemesis.done) < 3:
+            while len(nemesis.done) < 3 and nemesis.trouble is None:
                 urls = [f"{origin.url}/slow/{len(jobs)}-{n}?ms=60" for n in range(rows)]
                 job_id = fleet.servers[0].upload(pixmill.table(urls), webhook_url=receiver.url)
                 job = fleet.servers[1].wait_final(job_id, case.short_or_long(120, 1800))

@@ -5,6 +5,7 @@ import concurrent.futures
 from support import case, pixmill
 from support.fleet import Fleet
 from support.servers import postgres
+from support.waiting import wait_until
 
 
 def send(server, table, key, **fields):
@@ -55,6 +56,11 @@ class P41(case.Case):
         self.assertEqual(2, server.get("/v1/jobs").json["total"])
         server.wait_final(first.json["id"])
         self.assertEqual(204, server.request("DELETE", f"/v1/jobs/{first.json['id']}").status)
+        wait_until(lambda: server.get(f"/v1/jobs/{first.json['id']}/items").status == 404, 20, "it is removed")
+        # Its key is free again, as soon as nothing of it is left.
+        wait_until(lambda: send(server, table, "k1", name="two").status == 201, 20, "the key makes another job")
+        job = server.wait_final(first.json["id"])
+        self.assertEqual(("two", 5), (job["name"], job["succeeded"]), job)
 
     def test_what_is_refused_takes_no_key(self):
         web = self.origin()
