@@ -317,13 +317,13 @@ Task<void> Worker::Impl::clear_after_removal(std::shared_ptr<Impl> self, JobId j
 }
 
 // True when nobody else can be at work on the item, so that what lies under its names is nobody's: its lease is held,
-// or its job is being cancelled and gives out none. Of one that has ended the review clears up: it may be retried.
+// or its job gives out none any more. Another attempt would write the same names anyway.
 Task<bool> Worker::Impl::is_ours_alone(jobs::ClaimedItem item) {
   const auto job = co_await parts.store.job(item.job);
   if (!job) co_return false;
   const bool may_give_it_out = job->state == jobs::JobState::kRunning || job->state == jobs::JobState::kIngesting ||
                                job->state == jobs::JobState::kPaused;
-  if (!may_give_it_out) co_return job->state == jobs::JobState::kCancelling;
+  if (!may_give_it_out) co_return true;
   std::vector<jobs::Lease> leases(1, item.lease);
   const auto lost = co_await parts.store.renew(std::move(leases), options.lease);
   co_return lost && lost->empty();

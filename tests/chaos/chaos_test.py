@@ -25,7 +25,8 @@ class Damage(case.Case):
         secret = webhook_receiver.new_secret()
         self.receiver = self.use(webhook_receiver.WebhookReceiver(secret))
         origins = self.origin(), self.origin()
-        self.fleet = self.use(Fleet(self.folder, servers=1, workers=1, secret=secret, env={"FETCH_PER_HOST": "32"}))
+        self.fleet = self.use(Fleet(self.folder, servers=1, workers=1, secret=secret,
+                                    env={"FETCH_PER_HOST": "32", "PIXMILL_RECONCILE_EVERY_MS": 3_600_000}))  # nobody mends the damage
         self.load = Load(self.fleet, origins, self.receiver.url, chance=_Steady(), rows=12)
         self.load.upload()
         [self.job_id] = self.load.jobs

@@ -69,7 +69,7 @@ class P17(FleetCase):
         for number in range(case.short_or_long(6, 200)):
             table = [f"{origin.url}/pic/{number}/{n}" for n in range(3)]
             urls[self.upload(fleet, chance, table, receiver.url)] = table
-        wait_until(lambda: not self.open_deliveries(fleet), case.short_or_long(60, 600), lambda: self.open_deliveries(fleet)[:5], every=0.2)
+        wait_until(lambda: not self.open_deliveries(fleet), case.short_or_long(180, 900), lambda: self.open_deliveries(fleet)[:5], every=0.2)
         print(f"{len(urls)} jobs, {len(receiver.deliveries)} deliveries, {len(fleet.keeper.exits)} ended by themselves", flush=True)
         fleet.revive()
         self.assertEqual([], webhook_problems(fleet, receiver.deliveries, {}))
