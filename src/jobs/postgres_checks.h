@@ -218,10 +218,13 @@ inline constexpr std::string_view kDueReviews =
 inline constexpr std::string_view kEndReview =
     "DELETE FROM reviews WHERE job_no = $1 AND note = $2 AND sweeping_until NOT BETWEEN $3 AND $4";
 inline constexpr std::string_view kPutReviewOff = "UPDATE reviews SET since = $3 WHERE job_no = $1 AND note = $2";
+// The fence is an even number. One that finds another's makes it odd: then neither lifts it, and it runs out, for
+// nobody knows whether the other still works or was killed.
 inline constexpr std::string_view kBeginSweep =
     "INSERT INTO reviews (job_no, since, note, sweeping_until) VALUES ($1, $2, 1, $3) ON CONFLICT (job_no) DO UPDATE "
-    "SET sweeping_until = excluded.sweeping_until";
-inline constexpr std::string_view kEndSweep = "UPDATE reviews SET sweeping_until = 0 WHERE job_no = $1";
+    "SET sweeping_until = excluded.sweeping_until + (reviews.sweeping_until BETWEEN $2 AND $4)::int";
+inline constexpr std::string_view kEndSweep =
+    "UPDATE reviews SET sweeping_until = 0 WHERE job_no = $1 AND sweeping_until % 2 = 0";
 inline constexpr std::string_view kIsSwept =
     "SELECT 1 FROM reviews WHERE job_no = $1 AND sweeping_until BETWEEN $2 AND $3";
 

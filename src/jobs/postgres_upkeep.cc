@@ -313,9 +313,9 @@ Result<bool> Writer::begin_sweep(const JobRecord& record) {
     PIXMILL_TRY(const auto stored, load_job(session_, record.job_no, Lock::kForUpdate));
     const bool has_ended = is_terminal(stored.job.state) && stored.job.state != JobState::kDeleting;
     if (!has_ended || stored.job.generation != record.job.generation) return false;
-    PIXMILL_RETURN_IF_ERROR(check_not_swept(record.job_no));
+    const auto now = now_ms();
     Params params;
-    params.add(record.job_no).add(now_ms()).add(now_ms() + kSweepFence.count());
+    params.add(record.job_no).add(now).add(sweep_fence(now)).add(now + 2 * kSweepFence.count());
     PIXMILL_TRY([[maybe_unused]] const auto begun, run(session_, kBeginSweep, params));
     return true;
   });

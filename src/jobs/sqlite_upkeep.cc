@@ -304,9 +304,10 @@ Result<void> Writer::end_review(const Review& review) {
 
 Result<bool> Writer::begin_sweep(const JobRecord& record) {
   return transact(Durability::kProgress, [&]() -> Result<bool> {
-    PIXMILL_RETURN_IF_ERROR(check_not_swept(record.job_no));
+    const auto now = now_ms();
     auto& begin = database_.prepare(kBeginSweep).bind(record.job_no).bind(std::int64_t{record.job.generation});
-    PIXMILL_TRY(const auto begun, run(begin.bind(now_ms()).bind(now_ms() + kSweepFence.count())));
+    begin.bind(now).bind(sweep_fence(now));
+    PIXMILL_TRY(const auto begun, run(begin.bind(now + 2 * kSweepFence.count())));
     return begun > 0;
   });
 }

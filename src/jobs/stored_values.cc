@@ -12,6 +12,7 @@
 #include "base/crypto.h"
 #include "base/text.h"
 #include "jobs/recipe_store.h"
+#include "jobs/upkeep.h"
 
 namespace pixmill::jobs {
 
@@ -40,6 +41,8 @@ std::string to_json(const std::vector<std::string>& texts) {
   }
   return result + ']';
 }
+
+std::int64_t sweep_fence(std::int64_t now_ms) { return (now_ms + kSweepFence.count()) / 2 * 2; }
 
 std::unexpected<Error> job_is_swept() {
   return fail(ErrorCode::kUnavailable,

@@ -58,6 +58,8 @@ inline constexpr milliseconds kStrandedAfter = std::chrono::hours(48);
                                                                std::string_view sealed);
 [[nodiscard]] std::unexpected<Error> no_such_job();
 // kUnavailable, in words for whoever retries the job.
+// Of a sweep that finds no other: an even number (kBeginSweep).
+[[nodiscard]] std::int64_t sweep_fence(std::int64_t now_ms);
 [[nodiscard]] std::unexpected<Error> job_is_swept();
 // kInternal: somebody else wrote into the database.
 [[nodiscard]] std::unexpected<Error> broken_row(std::string_view what);

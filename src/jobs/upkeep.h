@@ -109,8 +109,8 @@ class Upkeep {
   [[nodiscard]] virtual Task<Result<void>> end_review(Review review) = 0;
 
   // Keeps retries of an ended job from starting for kSweepFence, so that no row can come to name a file of its; false
-  // when the job is not in the generation of `record`, has not ended, or is being removed. Errors: kUnavailable while
-  // another sweep's fence stands.
+  // when the job is not in the generation of `record`, has not ended, or is being removed. Where another sweep's fence
+  // stands, end_sweep() of neither lifts it: it runs out.
   [[nodiscard]] virtual Task<Result<bool>> begin_sweep(JobRecord record) = 0;
   [[nodiscard]] virtual Task<Result<void>> end_sweep(JobRecord record) = 0;
 };
